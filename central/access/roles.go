@@ -11,7 +11,7 @@ const (
 	Operator Role = "operator" // runs the network
 	Auditor  Role = "auditor"  // reads what an operator reads, and changes nothing
 	Driver   Role = "driver"   // charges: own reservations, sessions and tickets alone
-	Screen   Role = "screen"   // shows one charging point to all who stand before it; tokens alone have it
+	Screen   Role = "screen"   // shows one charging point to all people before it; tokens alone have it
 )
 
 // Roles returns all roles.

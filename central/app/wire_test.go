@@ -81,7 +81,7 @@ func operations() map[string]onTheWire {
 	for _, id := range []string{
 		"get-me", "get-network", "get-cp", "stream", "get-series", "get-cp-settings", "get-command", "list-sessions", "get-session", "list-tickets",
 		"get-ticket", "sum-tickets", "list-reservations", "get-reservation", "list-commands", "list-records", "list-gaps", "get-gap", "list-dead-letters",
-		"list-tariffs", "list-alarms", "get-alarm", "list-accounts", "list-tokens", "list-logins", "list-audit", "get-support",
+		"list-tariffs", "list-alarms", "get-alarm", "list-accounts", "list-tokens", "list-logins", "list-audit", "get-support", "list-bridge-dead-letters",
 	} {
 		all[id] = onTheWire{none: reads}
 	}

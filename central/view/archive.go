@@ -200,6 +200,18 @@ type DeadLetter struct {
 	ReplayedAt charge.Time `json:"replayed_at,omitzero"` // last
 }
 
+// BridgeDeadLetter is a message that a bridge could not pass on.
+type BridgeDeadLetter struct {
+	Topic      string      `json:"topic"` // on which it came: of MQTT, or of Kafka
+	Key        string      `json:"key,omitempty"`
+	Reason     string      `json:"reason"`
+	ReceivedAt charge.Time `json:"received_at"`
+	Size       int         `json:"size"`      // of its value, in bytes; at most 60 KiB are kept on Kafka
+	Body       string      `json:"body"`      // the beginning of its value, as text
+	Partition  int         `json:"partition"` // where it is kept, on the topic of dead letters
+	Offset     int64       `json:"offset"`
+}
+
 // The states of a dead letter.
 const (
 	DeadLetterOpen     = "open"     // never replayed

@@ -75,6 +75,8 @@ type Live struct {
 	tariffs   ledger.Tariffs
 	fallback  ledger.Tariff
 
+	bridgeLetters []view.BridgeDeadLetter // the latest, the latest first
+
 	checkedAt charge.Time // when checkLinks ran last
 	facts     []view.Fact
 	lastFact  uint64

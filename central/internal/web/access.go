@@ -61,12 +61,15 @@ func permissions() map[string]access.Permission {
 		"list-gaps":         access.GapRead,
 		"get-gap":           access.GapRead,
 		"list-dead-letters": access.RecordRead,
-		"sum-tickets":       access.TicketRead,
-		"list-tariffs":      access.TariffRead,
-		"add-tariff":        access.TariffChange,
-		"preview-tariff":    access.TariffChange,
-		"list-alarms":       access.AlarmRead,
-		"get-alarm":         access.AlarmRead,
+
+		"list-bridge-dead-letters": access.RecordRead,
+
+		"sum-tickets":    access.TicketRead,
+		"list-tariffs":   access.TariffRead,
+		"add-tariff":     access.TariffChange,
+		"preview-tariff": access.TariffChange,
+		"list-alarms":    access.AlarmRead,
+		"get-alarm":      access.AlarmRead,
 
 		"reserve":            access.ReservationMake,
 		"cancel-reservation": access.ReservationCancel,

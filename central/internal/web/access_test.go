@@ -299,7 +299,7 @@ func mayTable() map[string]string {
 		"list-logins": signedIn, "end-login": signedIn, "change-password": signedIn,
 		"list-accounts": admin, "add-account": admin, "change-account": admin, "disable-account": admin,
 		"get-support": admin, "list-tokens": admin, "add-token": admin, "revoke-token": admin,
-		"list-audit": read, "get-network": read, "get-cp": read + "s", "stream": signedIn + "s", "get-series": read, "get-cp-settings": read, "list-dead-letters": read, "sum-tickets": signedIn, "replay-dead-letter": act, "set-cp-settings": act, "list-commands": read, "list-records": read,
+		"list-audit": read, "get-network": read, "get-cp": read + "s", "stream": signedIn + "s", "get-series": read, "get-cp-settings": read, "list-dead-letters": read, "list-bridge-dead-letters": read, "sum-tickets": signedIn, "replay-dead-letter": act, "set-cp-settings": act, "list-commands": read, "list-records": read,
 		"list-gaps": read, "get-gap": read, "list-alarms": read, "get-alarm": read,
 		"get-command": signedIn, "list-sessions": signedIn, "get-session": signedIn, "list-tickets": signedIn, "get-ticket": signedIn,
 		"list-reservations": signedIn, "get-reservation": signedIn,

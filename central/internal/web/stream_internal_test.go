@@ -96,6 +96,8 @@ func (*scene) Series(charge.CPID, charge.ConnectorID, charge.Time, charge.Time) 
 	return nil
 }
 
+func (*scene) BridgeDeadLetters() []view.BridgeDeadLetter { return nil }
+
 func (*scene) Changed() <-chan struct{} { return nil }
 
 func (s *scene) Facts(n uint64) ([]view.Fact, uint64) {

@@ -28,6 +28,9 @@ type Live interface {
 	// Series returns the points of a connector of the last hour with from <= time <
 	// to, oldest first.
 	Series(cp charge.CPID, connector charge.ConnectorID, from, to charge.Time) []view.Point
+	// BridgeDeadLetters returns the latest messages that bridges could not pass on, the
+	// latest first.
+	BridgeDeadLetters() []view.BridgeDeadLetter
 }
 
 // ErrUnderWay is the error of Orders when an order was accepted for execution and

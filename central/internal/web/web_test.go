@@ -68,6 +68,8 @@ func (*network) Series(cp charge.CPID, n charge.ConnectorID, from, to charge.Tim
 	return all
 }
 
+func (*network) BridgeDeadLetters() []view.BridgeDeadLetter { return nil }
+
 // set replaces the only connector, and adds a fact.
 func (n *network) set(c view.Connector, fact string) {
 	n.mu.Lock()

@@ -125,6 +125,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/bridge-dead-letters": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The latest messages that bridges could not pass on
+         * @description They are on the topic of dead letters. They cannot be replayed: their senders send them again, or are not agents.
+         */
+        get: operations["list-bridge-dead-letters"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/central/lift-fence": {
         parameters: {
             query?: never;
@@ -1017,6 +1037,19 @@ export interface components {
             /** Format: int64 */
             unusable: number;
         };
+        BridgeDeadLetter: {
+            body: string;
+            key?: string;
+            /** Format: int64 */
+            offset: number;
+            /** Format: int64 */
+            partition: number;
+            reason: string;
+            received_at: string;
+            /** Format: int64 */
+            size: number;
+            topic: string;
+        };
         CP: {
             admitted: boolean;
             agent?: string;
@@ -1194,6 +1227,9 @@ export interface components {
             missing: components["schemas"]["Range"][] | null;
             /** Format: int64 */
             unaccounted_wh: number;
+        };
+        ItemsOutputBridgeDeadLetterBody: {
+            items: components["schemas"]["BridgeDeadLetter"][];
         };
         ItemsOutputLoginViewBody: {
             items: components["schemas"]["LoginView"][];
@@ -2679,6 +2715,80 @@ export interface operations {
             };
             /** @description Too Many Requests */
             429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "list-bridge-dead-letters": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ItemsOutputBridgeDeadLetterBody"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Misdirected Request */
+            421: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -101,7 +101,7 @@ export const admin = {
     shown: (k: number) => count(k, 'account', 'accounts'),
     open: 'This Central runs without accounts: all users of this machine act as an operator.',
     noToken: 'No token',
-    tokensText: 'A token lets a program act with a role. It is sent as Authorization: Bearer.',
+    tokensText: 'A token lets a program act with a role, sent as Authorization: Bearer; or a screen show its charging point.',
     addToken: 'Make a token…',
     tokenTitle: 'Make a token',
     purpose: 'What it is for',

@@ -504,6 +504,8 @@ export const en = {
     },
     bridgesText: 'Each takes over from the others when they fail.',
     bridgesNone: 'No bridge has reported yet.',
+    refused: (k: number) => count(k, 'message that a bridge could not pass on', 'messages that bridges could not pass on'),
+    refusedText: 'The latest. What an agent sent is sent again when its cause is repaired; the rest came from other programs.',
     support: 'Support bundle',
     supportText: 'Versions, configuration without secrets, health, metrics, alarms, counts and the end of the log, in one archive. Look at it before you send it: lines of the log can name drivers.',
     supportGet: 'Download it',

@@ -102,7 +102,7 @@ export const admin: typeof en.admin = {
     shown: (k) => count(k, 'cuenta', 'cuentas'),
     open: 'Esta Central funciona sin cuentas: en esta máquina todos actúan como operador.',
     noToken: 'Ningún token',
-    tokensText: 'Con un token un programa actúa con un rol. Se envía como Authorization: Bearer.',
+    tokensText: 'Un token permite a un programa actuar con un rol, enviado como Authorization: Bearer; o a una pantalla mostrar su punto de carga.',
     addToken: 'Crear un token…',
     tokenTitle: 'Crear un token',
     purpose: 'Para qué es',

@@ -504,6 +504,8 @@ export const es: Messages = {
       states: { open: 'sin repetir', replayed: 'repetidos' },
     },
     bridgesText: 'Cada uno toma el relevo de los otros cuando fallan.',
+    refused: (k) => count(k, 'mensaje que un puente no pudo pasar', 'mensajes que los puentes no pudieron pasar'),
+    refusedText: 'Los últimos. Lo que envió un agente se envía de nuevo cuando se repara su causa; lo demás vino de otros programas.',
     support: 'Paquete de soporte',
     supportText: 'Versiones, configuración sin secretos, salud, métricas, alarmas, recuentos y el final del registro, en un archivo. Mírelo antes de enviarlo: las líneas del registro pueden nombrar a conductores.',
     supportGet: 'Descargarlo',
