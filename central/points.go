@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/carga-ev/carga/central/internal/client"
+	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/command"
@@ -108,14 +109,14 @@ type ordered struct {
 func (o *ordered) result() (word string, exit int) {
 	for i := range o.Commands {
 		switch c := &o.Commands[i]; {
-		case !c.Ended():
-			return string(c.State), process.ExitTimedOut
-		case c.State != "done" && c.State != "superseded":
+		case !c.Ended() || c.State == orders.Superseded || c.State == orders.Expired: // Central orders it again
+			return strings.TrimSpace(string(c.State) + " " + c.Reason), process.ExitTimedOut
+		case c.State != orders.Done:
 			return strings.TrimSpace(string(c.State) + " " + c.Reason), process.ExitRefused
 		}
 	}
-	if len(o.Commands) < o.Count { // the others are offline, or were so already
-		return fmt.Sprintf("done by %d of %d; the others follow when they can", len(o.Commands), o.Count), process.ExitOK
+	if len(o.Commands) < o.Count {
+		return fmt.Sprintf("done by %d of %d; the others are so already, or follow when they are back", len(o.Commands), o.Count), process.ExitOK
 	}
 	return "done", process.ExitOK
 }
@@ -131,14 +132,14 @@ func (r *remote) availability(use, short string, available bool) *cobra.Command 
 				return fmt.Errorf("%w: name charging points, or give --all", command.ErrUsage)
 			}
 			return r.ask(func(c *client.Client) error {
-				orders := []map[string]any{{"all": true, "available": available}}
+				bodies := []map[string]any{{"all": true, "available": available}}
 				if !all {
-					orders = nil
+					bodies = nil
 					for _, cp := range args {
-						orders = append(orders, map[string]any{"cp_id": cp, "available": available})
+						bodies = append(bodies, map[string]any{"cp_id": cp, "available": available})
 					}
 				}
-				return r.order(c, orders, wait)
+				return r.order(c, bodies, wait)
 			})
 		},
 	}

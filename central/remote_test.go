@@ -45,7 +45,7 @@ func TestTheCommandLineAsksACentral(t *testing.T) {
 		{[]string{"cp", "list", "--url", url, "-o", "json"}, "CARGA_TOKEN=" + strings.TrimSpace(secret), 0, "[]"},
 		{[]string{"cp", "list", "--token-file", token}, "CARGA_CENTRAL_CLIENT__URL=" + url, 0, "CP  CONNECTOR"},
 		{[]string{"ticket", "list", "--from", "2026-11-01", "--token-file", token, "--url", url}, "", 0, "ENDED  CP"},
-		{[]string{"cp", "stop", "--all", "--token-file", token, "--url", url, "-o", "json"}, "", 0, `"count": 0`},
+		{[]string{"cp", "stop", "--all", "--token-file", token, "--url", url, "-o", "json"}, "", 0, `"commands": []`},
 		{[]string{"cp", "resume", "CP_9", "--token-file", token, "--url", url}, "", 5, "unknown_cp"},
 		{[]string{"cp", "stop", "--all", "--url", url}, "CARGA_TOKEN=" + strings.TrimSpace(secret), 5, "not_permitted"},
 		{[]string{"cp", "list", "--url", url}, "", 5, "central token add"},
