@@ -83,3 +83,17 @@ func TestAChargeThatDoesNotBeginEnds(t *testing.T) {
 		}
 	}
 }
+
+// A connector whose RESERVE was not answered is tried last for a while.
+func TestASilentConnectorIsChosenLast(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2, 1, orders.Config{})
+	w.noCommands["CP_1"] = true // it was idle longest
+	first := w.operator(orders.OperatorCharge{Username: "ana"})
+	w.pass(6000)
+	w.operator(orders.OperatorCancel{ReservationID: first.ReservationID})
+	second := w.operator(orders.OperatorCharge{Username: "ana"})
+	if first.Target.CPID != "CP_1" || second.Target.CPID != "CP_2" {
+		t.Errorf("chosen: %+v, then %+v; want CP_1, then CP_2", first, second)
+	}
+}
