@@ -72,12 +72,12 @@ func (s *Server) supportFiles(ctx context.Context) map[string][]byte {
 		"at": net.At, "central": net.Central, "parts": net.Parts, "bridges": net.Bridges, "books": net.Books, "charging_points": counted(&net),
 	}, nil)
 	alarms, err := s.archive.Alarms(ctx, view.Query{State: view.AlarmOpen, Limit: supportRows})
-	files["alarms.json"] = indented(alarms, err)
+	files["alarms.json"] = indented(append([]view.Alarm{}, alarms...), err)
 	letters, err := s.archive.DeadLetters(ctx, view.Query{Limit: supportRows})
 	for i := range letters {
 		letters[i].Body = "" // it may be anything
 	}
-	files["dead-letters.json"] = indented(letters, err)
+	files["dead-letters.json"] = indented(append([]view.DeadLetter{}, letters...), err)
 	return files
 }
 
