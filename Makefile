@@ -142,6 +142,10 @@ bench: ## figures of the network beside their targets (ARGS="--only latency --js
 	@$(MAKE) -s build cross-arm6 >&2
 	@exec bin/sim bench --kafka-jars "$$(.ci/engines jars)" $(ARGS)
 
+.PHONY: bench-page
+bench-page: build ## what the operator's page costs with 1000 charging points (CPS=300 DURATION=60; needs Chromium, a quiet machine)
+	@cd central/internal/web/ui && exec npm run -s bench
+
 .PHONY: bench-packages
 bench-packages: ## the benchmarks of every package
 	go test -run '^$$' -bench . -benchmem -timeout 20m ./...

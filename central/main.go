@@ -4,7 +4,7 @@
 // works meanwhile.
 //
 // Without a command, or with "run", it serves until it gets SIGTERM or SIGINT.
-// The other commands maintain a database and end:
+// These commands maintain a database and end:
 //
 //	backup           copy the database
 //	verify           check it against the records in it
@@ -13,8 +13,16 @@
 //	user             add, list, disable and enable accounts, set passwords
 //	token            add, list and revoke tokens
 //
+// These ask a running Central through its API:
+//
+//	cp list, stop, resume, watch
+//	ticket list
+//
+// completion prints a script for bash, zsh, fish or PowerShell.
+//
 // Exit codes: 0 after a clean stop, 1 if it cannot go on, 2 if the command line
-// is wrong, 3 if the configuration is.
+// is wrong, 3 if the configuration is; of the commands that ask, also 4 if no
+// Central answers, 5 if it refuses, 6 if the result is not known in time.
 package main
 
 import (
@@ -41,6 +49,9 @@ func main() {
 // commandLine is the command line of Central with its configuration.
 type commandLine = command.Program[app.Config]
 
+// logTail is how much of the end of the log a support bundle has, in bytes.
+const logTail = 256 << 10
+
 // run runs the command line and returns the exit code. It does not read the
 // process's own surroundings, so that tests can call it.
 func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, stderr io.Writer) int {
@@ -55,16 +66,18 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 		// it.
 		Run: func(ctx context.Context, cfg app.Config, log *slog.Logger) error {
 			cfg.Takeover = takeover
-			return app.Run(ctx, cfg, app.Deps{Log: log})
+			tail := logs.NewTail(logTail)
+			log = slog.New(slog.NewMultiHandler(log.Handler(), slog.NewJSONHandler(tail, nil)))
+			return app.Run(ctx, cfg, app.Deps{Log: log, LogTail: tail.Bytes})
 		},
 		Surroundings: command.Surroundings{Environ: environ, Stdin: stdin, Stdout: stdout, Stderr: stderr},
 	}
 	cmd := p.Command()
 	cmd.Args = runOnly
 	cmd.Flags().BoolVar(&takeover, "take-over", false, "do not wait for another Central to fall silent; lift a fence")
-	cmd.CompletionOptions.DisableDefaultCmd = true
 	cmd.AddCommand(operate(ctx, p)...)
 	cmd.AddCommand(users(ctx, p), tokens(ctx, p))
+	cmd.AddCommand(points(ctx, p), tickets(ctx, p))
 	return p.Execute(ctx, cmd, args)
 }
 

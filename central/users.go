@@ -117,19 +117,20 @@ func users(ctx context.Context, p *commandLine) *cobra.Command {
 // tokens returns the commands about tokens.
 func tokens(ctx context.Context, p *commandLine) *cobra.Command {
 	m := &managing{ctx: ctx, p: p}
-	var role, driver string
+	var role, driver, cp string
 	var days int
 	add := m.command("add NAME --role ROLE", "Make a token for a program, and print its secret once", 1, func(args []string) error {
 		return m.do(func(a *app.Access) error {
-			_, secret, err := a.AddToken(ctx, args[0], access.Role(role), charge.Username(driver), days)
+			_, secret, err := a.AddToken(ctx, access.Token{Name: args[0], Role: access.Role(role), Username: charge.Username(driver), CPID: charge.CPID(cp)}, days)
 			if err == nil {
 				_, err = fmt.Fprintln(p.Stdout, secret)
 			}
 			return err
 		})
 	})
-	add.Flags().StringVar(&role, "role", "auditor", "`ROLE`: admin, operator, auditor or driver")
+	add.Flags().StringVar(&role, "role", "auditor", "`ROLE`: admin, operator, auditor, driver or screen")
 	add.Flags().StringVar(&driver, "driver", "", "the `USERNAME` of a driver")
+	add.Flags().StringVar(&cp, "cp", "", "the charging point of a screen")
 	add.Flags().IntVar(&days, "days", 0, "how many days it can be used; 0: until it is revoked")
 	return group("token", "Tokens with which programs use the API", add,
 		m.command("list", "List the tokens", 0, func([]string) error {
@@ -138,14 +139,14 @@ func tokens(ctx context.Context, p *commandLine) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				rows := [][]string{{"ID", "NAME", "ROLE", "DRIVER", "UNTIL", "STATE"}}
+				rows := [][]string{{"ID", "NAME", "ROLE", "FOR", "UNTIL", "STATE"}}
 				for _, x := range all {
 					until := "-"
 					if x.ExpiresAt != 0 {
 						until = x.ExpiresAt.String()
 					}
 					rows = append(rows, []string{
-						x.ID, x.Name, string(x.Role), cmp.Or(string(x.Username), "-"), until,
+						x.ID, x.Name, string(x.Role), cmp.Or(string(x.Username), string(x.CPID), "-"), until,
 						state(x.Usable(charge.At(time.Now())), "ended"),
 					})
 				}

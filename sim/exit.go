@@ -5,19 +5,20 @@ import (
 	"errors"
 
 	"github.com/spf13/cobra"
+
+	"github.com/carga-ev/carga/internal/process"
 )
 
 // The exit codes, which are the same in every program of Carga.
 // docs/OPERATIONS.md lists them.
 const (
-	// 0: the work was done.
-	exitOK          = 0
-	exitFailed      = 1
-	exitUsage       = 2
-	exitConfig      = 3
-	exitUnreachable = 4
-	exitRefused     = 5
-	exitTimedOut    = 6
+	exitOK          = process.ExitOK
+	exitFailed      = process.ExitFailed
+	exitUsage       = process.ExitUsage
+	exitConfig      = process.ExitConfig
+	exitUnreachable = process.ExitUnreachable
+	exitRefused     = process.ExitRefused
+	exitTimedOut    = process.ExitTimedOut
 	exitInterrupted = 130
 )
 

@@ -19,6 +19,7 @@ func TestRoles(t *testing.T) {
 		{access.Operator, []access.Permission{access.CPAdmit, access.SessionSettle, access.AuditRead, access.NetworkRead}, []access.Permission{access.AccountRead, access.AccountChange, access.TokenRead}},
 		{access.Auditor, []access.Permission{access.AuditRead, access.NetworkRead, access.RecordRead}, []access.Permission{access.SessionStop, access.ReservationMake, access.CPAdmit, access.AccountRead}},
 		{access.Driver, []access.Permission{access.SessionStart, access.TicketRead, access.CommandRead}, []access.Permission{access.NetworkRead, access.CommandList, access.AvailabilityChange, access.CPSimulate, access.AuditRead, access.MetricsRead}},
+		{access.Screen, []access.Permission{access.CPRead, access.StreamRead, access.CPSimulate}, []access.Permission{access.NetworkRead, access.OwnAccess, access.TicketRead, access.CommandRead, access.SessionStart}},
 		{"", nil, []access.Permission{access.NetworkRead, access.OwnAccess, access.Public}},
 		{"root", nil, []access.Permission{access.NetworkRead, access.AccountChange}},
 	} {

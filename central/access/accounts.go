@@ -15,6 +15,7 @@ type Principal struct {
 	Name     string // of the account; of a token "token:" and its name
 	Role     Role
 	Username charge.Username // of a driver
+	CPID     charge.CPID     // of a screen
 	LoginID  string          // of the log-in; "" if the request came with a token
 }
 
@@ -77,6 +78,9 @@ func (a *Account) Check() error {
 	if !ValidName(a.Name) {
 		return refuse("bad_account_name", "name: use 1 to %d of a-z, 0-9 and . _ @ -, beginning with a letter or digit", maxName)
 	}
+	if a.Role == Screen {
+		return refuse("bad_role", "role: a screen has a token and no account")
+	}
 	return checkRole(a.Role, a.Username)
 }
 
@@ -84,7 +88,7 @@ func (a *Account) Check() error {
 func checkRole(r Role, username charge.Username) error {
 	switch {
 	case !r.Valid():
-		return refuse("bad_role", "role: want admin, operator, auditor or driver")
+		return refuse("bad_role", "role: want admin, operator, auditor or driver; or screen, of a token")
 	case r != Driver && username != "":
 		return refuse("bad_role", "username: only the role driver has one")
 	case r != Driver:
@@ -145,8 +149,12 @@ const MaxLogins = 20
 
 // Lives returns how long a log-in of a role lasts without a request, and at most.
 func (r Role) Lives() (idle, absolute time.Duration) {
-	if r == Driver {
+	switch r {
+	case Driver:
 		return 24 * time.Hour, 30 * 24 * time.Hour
+	case Screen: // its cookie has a token: that one's end counts
+		return 400 * 24 * time.Hour, 400 * 24 * time.Hour
+	case Admin, Operator, Auditor:
 	}
 	return 15 * time.Minute, 12 * time.Hour
 }
@@ -169,6 +177,7 @@ type Token struct {
 	Name      string // for people
 	Role      Role
 	Username  charge.Username // as of an account
+	CPID      charge.CPID     // of a screen: the charging point that it shows
 	MadeBy    string
 	MadeAt    charge.Time
 	ExpiresAt charge.Time // 0: never
@@ -191,6 +200,9 @@ func (t *Token) Check() error {
 	if t.ExpiresAt != 0 && t.ExpiresAt <= t.MadeAt {
 		return refuse("bad_token", "expires_at: is over already")
 	}
+	if (t.Role == Screen) != (t.CPID != "") || t.CPID != "" && !t.CPID.Valid() {
+		return refuse("bad_token", "cp_id: the role screen needs the charging point that it shows, and no other role has one")
+	}
 	return checkRole(t.Role, t.Username)
 }
 
@@ -201,7 +213,7 @@ func (t *Token) Usable(now charge.Time) bool {
 
 // Principal returns the principal of a request with the token.
 func (t *Token) Principal() Principal {
-	return Principal{Name: "token:" + t.Name, Role: t.Role, Username: t.Username}
+	return Principal{Name: "token:" + t.Name, Role: t.Role, Username: t.Username, CPID: t.CPID}
 }
 
 // Entry is one entry of the audit log, with its names in the API.

@@ -11,10 +11,11 @@ const (
 	Operator Role = "operator" // runs the network
 	Auditor  Role = "auditor"  // reads what an operator reads, and changes nothing
 	Driver   Role = "driver"   // charges: own reservations, sessions and tickets alone
+	Screen   Role = "screen"   // shows one charging point to all people before it; tokens alone have it
 )
 
 // Roles returns all roles.
-func Roles() []Role { return []Role{Admin, Operator, Auditor, Driver} }
+func Roles() []Role { return []Role{Admin, Operator, Auditor, Driver, Screen} }
 
 // Valid reports whether there is such a role.
 func (r Role) Valid() bool { return slices.Contains(Roles(), r) }
@@ -29,6 +30,7 @@ const Public Permission = "public"
 const (
 	OwnAccess          Permission = "own.access" // own log-ins, own password
 	NetworkRead        Permission = "network.read"
+	CPRead             Permission = "cp.read"     // a screen's is for its own alone
 	StreamRead         Permission = "stream.read" // a driver's has nothing of others
 	SessionRead        Permission = "session.read"
 	TicketRead         Permission = "ticket.read"
@@ -62,6 +64,7 @@ const (
 	AccountChange      Permission = "account.change"
 	TokenRead          Permission = "token.read"
 	TokenChange        Permission = "token.change"
+	SupportRead        Permission = "support.read"
 )
 
 // grants returns which roles have a permission. What is not listed is not
@@ -73,16 +76,18 @@ func grants() map[Permission][]Role {
 		acting  = []Role{Admin, Operator}
 		ordered = []Role{Admin, Operator, Driver} // a driver for itself alone
 		admin   = []Role{Admin}
+		screens = []Role{Screen} // each for its own charging point alone
 	)
 	return map[Permission][]Role{
-		OwnAccess:   all,
-		NetworkRead: staff, StreamRead: all, SessionRead: all, TicketRead: all, TariffRead: all, ReservationRead: all, CommandRead: all,
+		OwnAccess: all,
+		CPRead:    slices.Concat(staff, screens), StreamRead: slices.Concat(all, screens), CPSimulate: slices.Concat(acting, screens),
+		NetworkRead: staff, SessionRead: all, TicketRead: all, TariffRead: all, ReservationRead: all, CommandRead: all,
 		CommandList: staff, RecordRead: staff, GapRead: staff, AlarmRead: staff, AuditRead: staff, MetricsRead: staff,
 		ReservationMake: ordered, ReservationCancel: ordered, SessionStart: ordered, SessionStop: ordered,
-		SessionSettle: acting, AvailabilityChange: acting, CPSimulate: acting, CPAdmit: acting, CPPass: acting, CPRelease: acting,
+		SessionSettle: acting, AvailabilityChange: acting, CPAdmit: acting, CPPass: acting, CPRelease: acting,
 		CPSettings: acting, TariffChange: acting, DeadLetterReplay: acting,
 		GapExplain: acting, AlarmClear: acting, FenceLift: acting, DemoSwitch: acting,
-		AccountRead: admin, AccountChange: admin, TokenRead: admin, TokenChange: admin,
+		AccountRead: admin, AccountChange: admin, TokenRead: admin, TokenChange: admin, SupportRead: admin,
 	}
 }
 

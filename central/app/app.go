@@ -44,6 +44,8 @@ type Deps struct {
 	// SignInKey signs in as an admin, at /signin?key= or as a token; "" outside the
 	// demo.
 	SignInKey string
+	// LogTail returns the end of the log, for the support bundle; nil: it is not there.
+	LogTail func() []byte
 	// Started is called once the page is served.
 	Started func(*Central)
 }
@@ -207,7 +209,7 @@ func newComponents(ctx context.Context, cfg Config, deps Deps, s *store.Store, l
 	}
 	c.web, err = web.New(web.Config{ //nolint:contextcheck // each operation has the context of its request
 		Accounts: keeper, TLS: certificate, ProxyAlone: certificate == nil && !cfg.onLoopback(),
-		PublicURL: public, TrustedProxies: proxies, Observe: c.watch.Handler(prom.Handler(c.watch.Families)),
+		PublicURL: public, TrustedProxies: proxies, Observe: c.watch.Handler(prom.Handler(c.watch.Families)), Support: supportFiles(&cfg, deps.LogTail),
 	}, c.live, operatorAPI{c.writer}, archive{s.Archive(), c.live}, breaker, log)
 	return c, err
 }

@@ -35,6 +35,7 @@ type Config struct {
 	Kafka    Kafka       `yaml:"kafka"`
 	Network  Network     `yaml:"network"`
 	Tariff   Tariff      `yaml:"tariff"`
+	Client   Client      `yaml:"client"`
 	Log      logs.Config `yaml:"log"`
 
 	// Takeover does not wait until another Central is silent, and lifts a
@@ -51,6 +52,23 @@ type HTTP struct {
 	// TrustedProxies are the addresses of proxies, alone or as ADDRESS/BITS,
 	// whose X-Forwarded-Host and X-Forwarded-Proto are trusted.
 	TrustedProxies []string `yaml:"trusted_proxies"`
+}
+
+// Client is how the commands that ask a running Central reach it.
+type Client struct {
+	// URL is its address; empty: http.public_url, or else http.listen.
+	URL string `yaml:"url"`
+	// TokenFile has the secret of a token; empty: no token is sent.
+	TokenFile string `yaml:"token_file"`
+}
+
+// ClientURL returns the address at which the commands reach Central.
+func (c *Config) ClientURL() string {
+	scheme := "http://"
+	if c.Web.TLS.used() {
+		scheme = "https://"
+	}
+	return cmp.Or(c.Client.URL, c.HTTP.PublicURL, scheme+c.HTTP.Listen)
 }
 
 // publicURL parses PublicURL; nil if it is empty.
@@ -263,6 +281,9 @@ func (c *Config) Validate(p *config.Problems) {
 	c.Kafka.Validate(p.In("kafka"), c.Kafka.Topics.all())
 	c.Network.validate(p)
 	c.Tariff.validate(p)
+	if _, err := (&HTTP{PublicURL: c.Client.URL}).publicURL(); err != nil {
+		p.Addf("client.url", "%v", err)
+	}
 }
 
 // validateHTTP validates the address and the proxies. What access needs follows in

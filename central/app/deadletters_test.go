@@ -12,8 +12,54 @@ import (
 
 	"github.com/carga-ev/carga/central/internal/journaltest"
 	"github.com/carga-ev/carga/central/view"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/kafkalink"
 	"github.com/carga-ev/carga/internal/wire"
 )
+
+// Dead letters of a bridge are shown from their topic, also those of before this run;
+// those of Central itself are not shown twice.
+func TestDeadLettersOfABridgeAreShown(t *testing.T) {
+	path := db(t)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.kafka()
+		defer w.kafkaGone()
+		cfg := settings(path)
+		o := w.others(cfg)
+		letter := func(topic, value string) {
+			err := o.producer.Enqueue(kafkalink.Record{Topic: wire.TopicDeadLetters, Key: []byte("CP_1"), Value: []byte(value), Headers: []kafkalink.Header{
+				{Key: wire.HeaderTopic, Value: []byte(topic)}, {Key: wire.HeaderReason, Value: []byte("no JSON")},
+				{Key: wire.HeaderReceivedAt, Value: []byte(charge.At(time.Now()).String())},
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+		}
+		letter("cp/CP_1/up/event", "before\x00")
+		c := w.central(cfg)
+		time.Sleep(3 * time.Second)
+		letter(wire.TopicEvents, "Central's own")
+		letter("cp/CP_1/up/presence", "after")
+		time.Sleep(3 * time.Second)
+		var page struct{ Items []view.BridgeDeadLetter }
+		if err := json.Unmarshal([]byte(c.get(w, "/api/v1/bridge-dead-letters")), &page); err != nil {
+			t.Fatal(err)
+		}
+		if len(page.Items) != 2 {
+			t.Fatalf("got %+v, want two", page.Items)
+		}
+		if d := page.Items[0]; d.Topic != "cp/CP_1/up/presence" || d.Body != "after" || d.Key != "CP_1" || d.Reason != "no JSON" || d.Size != 5 {
+			t.Errorf("the later one: %+v", d)
+		}
+		if d := page.Items[1]; d.Topic != "cp/CP_1/up/event" || d.Body != "before?" || d.ReceivedAt >= page.Items[0].ReceivedAt {
+			t.Errorf("the earlier one: %+v", d)
+		}
+		c.stop()
+		o.stop()
+	})
+}
 
 // A dead letter that is replayed is on its topic again, with the same bytes, key
 // and kind. Central reads it and, as it still cannot be used, notes another one.

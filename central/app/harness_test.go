@@ -154,6 +154,7 @@ type others struct {
 
 	mu         sync.Mutex
 	acks       []wire.Ack
+	commands   []json.RawMessage
 	events     []wire.CentralEvent
 	dead       int
 	heartbeats int
@@ -245,6 +246,7 @@ func (o *others) read(_ context.Context, b kafkalink.Batch) error {
 			o.events = append(o.events, e)
 		case wire.TopicCommands:
 			if string(m.Header(wire.HeaderKind)) != wire.KindValueAck {
+				o.commands = append(o.commands, m.Value)
 				continue
 			}
 			a, err := wire.DecodeAck(m.Value)

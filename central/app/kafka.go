@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/carga-ev/carga/central/internal/ingest"
 	"github.com/carga-ev/carga/central/internal/outbox"
 	"github.com/carga-ev/carga/central/internal/store"
+	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/health"
 	"github.com/carga-ev/carga/internal/kafkalink"
@@ -129,6 +131,9 @@ func (l *kafkaIO) run(ctx context.Context) error {
 		start(r.Run)
 	}
 	start(heartbeats.Run)
+	start(l.topicReader(t.DeadLetters.Name, func(int) kafkalink.ReaderConfig {
+		return kafkalink.ReaderConfig{Start: kafkalink.FromLast(ingest.MaxBridgeDeadLetters), Handle: l.bridgeDeadLetters}
+	}).Run)
 	running.Go(func() { l.readLog(ctx, events) })
 	// Read the answers to drivers before their requests: a database restored
 	// from a backup lacks the latest ones, and would serve those requests again.
@@ -332,6 +337,28 @@ func (l *kafkaIO) telemetry(_ context.Context, b kafkalink.Batch) error {
 	}
 	return nil
 }
+
+// bridgeDeadLetters passes dead letters of bridges to the live view. Central's own are
+// in the database.
+func (l *kafkaIO) bridgeDeadLetters(_ context.Context, b kafkalink.Batch) error {
+	t := &l.cfg.Kafka.Topics
+	for i := range b.Messages {
+		m := &b.Messages[i]
+		topic := string(m.Header(wire.HeaderTopic))
+		if slices.Contains([]string{t.Events.Name, t.Monitor.Name, t.DriverEvents.Name, t.CentralEvents.Name}, topic) {
+			continue
+		}
+		l.live.BridgeDeadLetter(view.BridgeDeadLetter{
+			Topic: view.Preview([]byte(topic), deadLetterPreview), Key: view.Preview(m.Key, deadLetterPreview),
+			Reason: view.Preview(m.Header(wire.HeaderReason), deadLetterPreview), ReceivedAt: receivedAt(m), Size: len(m.Value),
+			Body: view.Preview(m.Value, deadLetterPreview), Partition: b.Partition, Offset: m.Offset,
+		})
+	}
+	return nil
+}
+
+// deadLetterPreview is how much of each text of a dead letter is shown, in bytes.
+const deadLetterPreview = 300
 
 // senderEpoch returns the epoch of the Central that wrote a record of
 // cp-commands or monitor-events; zero if no Central did.

@@ -69,10 +69,10 @@ func (a *Access) Accounts(ctx context.Context) ([]access.Account, error) {
 	return a.keeper.Accounts(ctx, "", 0)
 }
 
-// AddToken makes a token for a number of days, 0 for ever, and returns its secret.
-func (a *Access) AddToken(ctx context.Context, name string, role access.Role, username charge.Username, days int) (id, secret string, err error) {
+// AddToken makes a token with a name, a role and what that role needs, for a number of
+// days, 0 for ever, and returns its secret.
+func (a *Access) AddToken(ctx context.Context, t access.Token, days int) (id, secret string, err error) {
 	now := time.Now()
-	t := access.Token{Name: name, Role: role, Username: username}
 	if days > 0 {
 		t.ExpiresAt = charge.At(now.AddDate(0, 0, days))
 	}

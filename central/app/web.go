@@ -71,6 +71,11 @@ func (d operatorAPI) Start(ctx context.Context, cp charge.CPID, n charge.Connect
 	return d.execute(ctx, place(cp, n)+" "+string(username), ingest.Order{Request: orders.OperatorStart{Target: orders.Target{CPID: cp, Connector: n}, Username: username}})
 }
 
+// Charge implements web.Orders.
+func (d operatorAPI) Charge(ctx context.Context, cp charge.CPID, n charge.ConnectorID, username charge.Username) (web.Answer, error) {
+	return d.execute(ctx, place(cp, n)+" "+string(username), ingest.Order{Request: orders.OperatorCharge{Target: orders.Target{CPID: cp, Connector: n}, Username: username}})
+}
+
 // Stop implements web.Orders.
 func (d operatorAPI) Stop(ctx context.Context, id charge.SessionID) (web.Answer, error) {
 	return d.execute(ctx, string(id), ingest.Order{Request: orders.OperatorStop{SessionID: id}})

@@ -23,6 +23,8 @@ func (x *step) operatorRequest(a OperatorRequest) {
 		x.emit(x.operatorCancel(a))
 	case OperatorStart:
 		x.emit(x.operatorStart(a))
+	case OperatorCharge:
+		x.emit(x.operatorCharge(a))
 	case OperatorStop:
 		x.emit(x.operatorStop(a))
 	case OperatorAvailability:
@@ -141,10 +143,7 @@ func (x *step) operatorStart(a OperatorStart) Reply {
 	case r != nil && r.Username != a.Username:
 		return Reply{Refused: wire.RefusedBusy}
 	case r != nil:
-		if d := x.s.point(r.CPID).startOf(r.ID); d != nil {
-			return Reply{ReservationID: r.ID, SessionID: d.SessionID, Target: t}
-		}
-		return Reply{ReservationID: r.ID, SessionID: x.desireStart(t, a.Username, r), Target: t}
+		return x.startBy(r)
 	}
 	if t.Connector == 0 {
 		t, refusal = x.choose(&Request{CPID: a.CPID}, false)
@@ -155,6 +154,34 @@ func (x *step) operatorStart(a OperatorStart) Reply {
 		return Reply{Refused: refusal}
 	}
 	return Reply{SessionID: x.desireStart(t, a.Username, nil), Target: t}
+}
+
+// startBy makes the session of a reservation desired, unless it is already.
+func (x *step) startBy(r *Reservation) Reply {
+	reply := Reply{ReservationID: r.ID, Target: Target{r.CPID, r.Connector}}
+	if d := x.s.point(r.CPID).startOf(r.ID); d != nil {
+		reply.SessionID = d.SessionID
+	} else {
+		reply.SessionID = x.desireStart(reply.Target, r.Username, r)
+	}
+	return reply
+}
+
+// operatorCharge reserves as operatorReserve does, and makes the session of the
+// reservation desired at once: its START follows when the charging point holds the
+// reservation. A driver that has a reservation there charges by that one, so that a
+// repeated request has the same result.
+func (x *step) operatorCharge(a OperatorCharge) Reply {
+	for _, r := range byMade(x.s.reservations) {
+		if r.Username == a.Username && r.Active(x.At) && (a.CPID == "" || a.CPID == r.CPID) && (a.Connector == 0 || a.Connector == r.Connector) {
+			return x.startBy(r)
+		}
+	}
+	reply := x.operatorReserve(OperatorReserve(a))
+	if reply.Refused != "" {
+		return reply
+	}
+	return x.startBy(x.s.reservations[reply.ReservationID])
 }
 
 // operatorStop makes the end of a session desired. For a session that has not begun,

@@ -8,6 +8,7 @@ import (
 
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
 )
 
 // recheckInterval is the longest time between two reconciliations of a charging
@@ -195,6 +196,9 @@ func (x *step) expire(p *point) {
 		case !c.State.Open(): // ended by one of the above
 		case c.State != Accepted && x.At >= c.ExpiresAt:
 			x.endCommand(c, Expired, "no result in its time")
+			if c.Type == wire.CommandReserve {
+				x.s.unresponsive[Target{c.CPID, c.Connector}] = x.At
+			}
 		case c.State == Accepted && x.At >= c.ChangedAt.Add(resultTimeout(x.s.cfg)):
 			x.endCommand(c, Expired, "accepted, and no result in its time")
 		}

@@ -311,6 +311,14 @@ type OperatorStart struct {
 	Username charge.Username
 }
 
+// OperatorCharge reserves a connector for a driver and starts a session there, which
+// begins when the driver plugs in. Connector 0 means any of the charging point, CPID
+// "" any of the network.
+type OperatorCharge struct {
+	Target
+	Username charge.Username
+}
+
 // OperatorStop stops a session that is running or waits for its plug.
 type OperatorStop struct{ SessionID charge.SessionID }
 
@@ -349,6 +357,7 @@ type OperatorLiftFence struct{}
 func (OperatorReserve) operatorRequest()      {}
 func (OperatorCancel) operatorRequest()       {}
 func (OperatorStart) operatorRequest()        {}
+func (OperatorCharge) operatorRequest()       {}
 func (OperatorStop) operatorRequest()         {}
 func (OperatorAvailability) operatorRequest() {}
 func (OperatorSimulate) operatorRequest()     {}

@@ -21,14 +21,15 @@ var ErrGone = errors.New("the row after which the page begins is gone")
 
 // Query selects a page of a list, newest first. A zero field does not restrict.
 type Query struct {
-	CPID     charge.CPID
-	Username charge.Username
-	Owner    charge.Username // only items of this driver, whatever Username is; the caller's, if it is a driver
-	State    string          // a state of the items; empty for lists whose items have none
-	From, To charge.Time     // From <= time of the item < To
-	After    string          // the key of the last item of the page before; empty for the first page
-	Limit    int             // default 100, at most 1000
-	Now      charge.Time     // decides the state of reservations, which end by themselves
+	CPID      charge.CPID
+	Username  charge.Username
+	Owner     charge.Username  // only items of this driver, whatever Username is; the caller's, if it is a driver
+	State     string           // a state of the items; empty for lists whose items have none
+	From, To  charge.Time      // From <= time of the item < To
+	SessionID charge.SessionID // of tickets
+	After     string           // the key of the last item of the page before; empty for the first page
+	Limit     int              // default 100, at most 1000
+	Now       charge.Time      // decides the state of reservations, which end by themselves
 
 	By, Operation string // of the audit log
 }
@@ -180,19 +181,6 @@ type Gap struct {
 	Filled      bool             `json:"filled"`         // all of its records came late
 }
 
-// Alarm is a condition that an operator should look at. Kind is a stable word for
-// programs, Text describes the case. An alarm about Central itself has no CPID.
-type Alarm struct {
-	ID   int64            `json:"alarm_id"`
-	CPID charge.CPID      `json:"cp_id,omitempty"`
-	Kind ledger.AlarmKind `json:"kind"`
-	Text string           `json:"text"`
-	At   charge.Time      `json:"at"`
-	// State is "open", or "cleared" when the condition is over, or an operator
-	// explained or cleared it.
-	State string `json:"state" enum:"open,cleared"`
-}
-
 // DeadLetter is a message on Kafka that Central could not use. Kind is its header
 // of that name. Kept is whether Central has its bytes, so that it can be replayed.
 type DeadLetter struct {
@@ -210,6 +198,18 @@ type DeadLetter struct {
 	Kept       bool        `json:"kept"`
 	Replays    int64       `json:"replays"`
 	ReplayedAt charge.Time `json:"replayed_at,omitzero"` // last
+}
+
+// BridgeDeadLetter is a message that a bridge could not pass on.
+type BridgeDeadLetter struct {
+	Topic      string      `json:"topic"` // on which it came: of MQTT, or of Kafka
+	Key        string      `json:"key,omitempty"`
+	Reason     string      `json:"reason"`
+	ReceivedAt charge.Time `json:"received_at"`
+	Size       int         `json:"size"`      // of its value, in bytes; at most 60 KiB are kept on Kafka
+	Body       string      `json:"body"`      // the beginning of its value, as text
+	Partition  int         `json:"partition"` // where it is kept, on the topic of dead letters
+	Offset     int64       `json:"offset"`
 }
 
 // The states of a dead letter.
@@ -318,13 +318,4 @@ func GapOf(n int64, g *ledger.Gap) Gap {
 		ID: n, CPID: g.CPID, Journal: g.Journal, First: g.First, Last: g.Last, Cause: g.Cause, Detail: g.Detail, Missing: missing,
 		Unaccounted: g.Energy, At: g.DetectedAt, Filled: len(g.Missing) == 0,
 	}
-}
-
-// AlarmOf shows the alarm with the number n.
-func AlarmOf(n int64, a *ledger.Alarm) Alarm {
-	state := AlarmOpen
-	if a.Cleared {
-		state = AlarmCleared
-	}
-	return Alarm{ID: n, CPID: a.CPID, Kind: a.Kind, Text: a.Detail, At: a.At, State: state}
 }

@@ -27,6 +27,7 @@ type Part struct {
 	State  string      `json:"state"` // PartUp, PartDown, PartUnknown; of a bridge also PartStandby
 	Since  charge.Time `json:"since"`
 	Reason string      `json:"reason,omitempty"` // in words: why it is not up, or a warning while it is
+	Fenced bool        `json:"fenced,omitempty"` // of Central: another one took over, until an operator lifts the fence
 }
 
 // States of a part.
@@ -108,6 +109,7 @@ type Connector struct {
 	Status        charge.Status        `json:"status"`    // as reported; with CP.Link "offline" it may be outdated
 	Available     bool                 `json:"available"` // as ordered by the operator
 	SessionID     charge.SessionID     `json:"session_id,omitempty"`
+	SessionSince  charge.Time          `json:"session_since,omitzero"` // when energy flowed first, or before that the grant, by the charging point's clock
 	Username      charge.Username      `json:"username,omitempty"`
 	ReservationID charge.ReservationID `json:"reservation_id,omitempty"`
 	ReservedUntil charge.Time          `json:"reserved_until,omitzero"`
@@ -133,7 +135,7 @@ func (c *CP) SameState(o *CP) bool {
 // SameState reports whether two connectors differ in nothing but the numbers of
 // telemetry, from Power to Cost, and their time.
 func (c *Connector) SameState(o *Connector) bool {
-	return c.Connector == o.Connector && c.Status == o.Status && c.Available == o.Available && c.SessionID == o.SessionID &&
+	return c.Connector == o.Connector && c.Status == o.Status && c.Available == o.Available && c.SessionID == o.SessionID && c.SessionSince == o.SessionSince &&
 		c.Username == o.Username && c.ReservationID == o.ReservationID && c.ReservedUntil == o.ReservedUntil &&
 		c.WaitsFor == o.WaitsFor && c.WaitsSince == o.WaitsSince && c.Rated == o.Rated && c.Currency == o.Currency && slices.Equal(c.Faults, o.Faults)
 }
@@ -151,17 +153,4 @@ type Series struct {
 	At        []int64            `json:"t" nullable:"false"` // Unix milliseconds, rising
 	Power     []charge.Watts     `json:"w" nullable:"false"`
 	Register  []charge.WattHours `json:"e" nullable:"false"` // of the meter, in Wh
-}
-
-// Fact is an event that the stream sends once to each page: a ticket, the end of a
-// command, a fault, an alarm.
-type Fact struct {
-	N    uint64      `json:"n"` // grows by one with each fact, from 1 at Central's start
-	At   charge.Time `json:"at"`
-	Kind string      `json:"kind"` // "ticket", "session", "reservation", "command", "fault", "alarm", "link"
-	CPID charge.CPID `json:"cp_id,omitempty"`
-	Text string      `json:"text"`
-
-	SessionID charge.SessionID `json:"session_id,omitempty"` // the session it is about
-	Username  charge.Username  `json:"username,omitempty"`   // the driver it is about
 }

@@ -238,11 +238,18 @@ func docTexts(name string, src []byte) (all []text) {
 }
 
 // isDoc reports whether a file is read by people as it is: documents, samples
-// of configuration, and the build.
+// of configuration, and the build. The sources of the page are among them, since
+// half of them are texts for people. Its Spanish texts are left out: their names
+// are those of the English ones.
 func isDoc(name string) bool {
-	return slices.Contains([]string{".md", ".yaml", ".yml", ".toml", ".html", ".js", ".css", ".service"}, filepath.Ext(name)) ||
+	if spanish.MatchString(name) {
+		return false
+	}
+	return slices.Contains([]string{".md", ".yaml", ".yml", ".toml", ".html", ".js", ".mjs", ".ts", ".svelte", ".css", ".service"}, filepath.Ext(name)) ||
 		filepath.Base(name) == "Makefile" || strings.HasPrefix(name, ".ci/")
 }
+
+var spanish = regexp.MustCompile(`/lib/es(\.\w+)?\.ts$`)
 
 // keptWords are names that others already use, and words with another meaning;
 // they are taken out before a text is checked.
@@ -250,6 +257,7 @@ func keptWords() []string {
 	return []string{
 		`"holes"`,                                // the gaps of exported settings, in files of earlier versions
 		"border-box", "box-sizing", "box-shadow", // CSS
+		"viewBox", "boundingBox", // SVG and Playwright
 		"high-water", "highWater", "HighWater", "low-water", // Kafka's term for a level; the word alone stays retired
 		`"hole"`, // kind of an alarm and of a line of the ledger hash, in databases of earlier versions
 		"LIAR_",  // in ids that seed random sources of sim/world: another id would change every recorded run
@@ -369,6 +377,9 @@ func TestWordsAreSeen(t *testing.T) {
 		{"the key of a message", "a.go", "package a\n\nconst x = `{\"tell_me\":1}`\n", 1},
 		{"a person in a comment", "a.go", "package a\n\n// X is who.\ntype X int\n", 1},
 		{"a line of a document", "a.md", "It tells.\n", 1},
+		{"a source of the page", "a.svelte", "<p>It tells.</p>\n", 1},
+		{"a text of the page", "ui/src/lib/en.ts", "x: 'It tells.',\n", 1},
+		{"a Spanish text of the page", "ui/src/lib/es.ts", "x: 'Lo tell guardado.',\n", 0},
 		{"the name of a file", "tell.go", "package a\n", 1},
 		{"a word of names as a local name", "a.go", "package a\n\nfunc x() { take := 1 }\n", 0},
 		{"a word of names in a comment", "a.go", "package a\n\n// X may take long.\ntype X int\n", 0},

@@ -26,6 +26,18 @@ import (
 // process.ExitUsage.
 var ErrUsage = errors.New("usage")
 
+// ExitError is an error with an exit code of its own.
+type ExitError struct {
+	Code int
+	Err  error
+}
+
+// Error implements error.
+func (e *ExitError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the error.
+func (e *ExitError) Unwrap() error { return e.Err }
+
 // Surroundings are what a program reads and writes beside its arguments. Tests
 // replace them.
 type Surroundings struct {
@@ -111,6 +123,9 @@ func (p *Program[C]) Execute(ctx context.Context, cmd *cobra.Command, args []str
 		return process.ExitConfig
 	}
 	_, _ = fmt.Fprintln(p.Stderr, p.Name+":", err)
+	if exit, ok := errors.AsType[*ExitError](err); ok {
+		return exit.Code
+	}
 	if errors.Is(err, ErrUsage) {
 		return process.ExitUsage
 	}

@@ -12,6 +12,11 @@ const (
 	ExitFailed = 1 // the program could not go on
 	ExitUsage  = 2 // the command line is wrong
 	ExitConfig = 3 // the configuration is wrong
+
+	// Of commands that ask another program.
+	ExitUnreachable = 4 // it does not answer
+	ExitRefused     = 5 // it refused, or what it was asked for failed
+	ExitTimedOut    = 6 // the result is not known in time
 )
 
 // Main is the body of main in a program that serves: it runs the program until it

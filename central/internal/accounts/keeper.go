@@ -265,6 +265,26 @@ func (k *Keeper) SignInByKey(ctx context.Context, key string, from access.Client
 	return k.begin(ctx, DemoAccount, "sign-in", from, now)
 }
 
+// SignInScreen accepts the token of a screen, which its browser keeps in a cookie.
+// No other token signs in a browser.
+func (k *Keeper) SignInScreen(ctx context.Context, secret string, from access.Client, now time.Time) (p access.Principal, err error) {
+	if wait := k.clients.Try(networkOf(from), now); wait > 0 {
+		return p, tooMany(wait)
+	}
+	p, ok, err := k.Bearer(ctx, secret, now)
+	switch {
+	case err != nil:
+		return access.Principal{}, err
+	case !ok || p.Role != access.Screen:
+		k.clients.Failed(networkOf(from), now)
+		k.noteFailure(ctx, "sign-in-screen", "", from, now)
+		return access.Principal{}, wrong()
+	}
+	k.clients.Succeeded(networkOf(from))
+	actor := access.Actor{Principal: p, Operation: "sign-in-screen", From: from.From()}
+	return p, k.Record(ctx, actor.Entry(charge.At(now), string(p.CPID), access.Done))
+}
+
 // begin makes a log-in of an account that is not disabled.
 func (k *Keeper) begin(ctx context.Context, name, operation string, from access.Client, now time.Time) (secret string, p access.Principal, err error) {
 	err = k.store.Write(ctx, func(tx Tx) error {

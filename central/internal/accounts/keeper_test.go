@@ -375,10 +375,39 @@ func TestTokens(t *testing.T) {
 		{Name: "a\nb", Role: access.Operator},
 		{Name: "x", Role: access.Operator, ExpiresAt: at(f.now)},
 		{Name: strings.Repeat("x", 65), Role: access.Operator},
+		{Name: "x", Role: access.Screen},
+		{Name: "x", Role: access.Screen, CPID: "a b"},
+		{Name: "x", Role: access.Operator, CPID: "CP_1"},
 	} {
 		if _, _, err := f.k.AddToken(t.Context(), root(), bad, f.now); err == nil {
 			t.Errorf("%+v was made", bad)
 		}
+	}
+}
+
+// TestScreens: a screen signs in by its token, in its browser too, until that is
+// revoked. No other token does, and no account is a screen.
+func TestScreens(t *testing.T) {
+	f := newFixture(t)
+	if got := f.word(f.k.AddAccount(t.Context(), root(), access.Account{Name: "post", Role: access.Screen}, "", f.now)); got != "bad_role" {
+		t.Errorf("an account: %q", got)
+	}
+	made, secret, err := f.k.AddToken(t.Context(), root(), access.Token{Name: "post", Role: access.Screen, CPID: "CP_1"}, f.now)
+	f.must(err)
+	_, other, err := f.k.AddToken(t.Context(), root(), access.Token{Name: "script", Role: access.Operator}, f.now)
+	f.must(err)
+	p, err := f.k.SignInScreen(t.Context(), secret, access.Client{}, f.now)
+	if err != nil || p.Role != access.Screen || p.CPID != "CP_1" {
+		t.Errorf("got %+v %v", p, err)
+	}
+	for _, wrong := range []string{other, "carga_nothing", ""} {
+		if _, err := f.k.SignInScreen(t.Context(), wrong, access.Client{}, f.now); f.word(err) != "wrong_credentials" {
+			t.Errorf("%q: %v", wrong, err)
+		}
+	}
+	f.must(f.k.RevokeToken(t.Context(), root(), made.ID, f.now))
+	if _, err := f.k.SignInScreen(t.Context(), secret, access.Client{}, f.now); f.word(err) != "wrong_credentials" {
+		t.Errorf("revoked: %v", err)
 	}
 }
 

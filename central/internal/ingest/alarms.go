@@ -5,6 +5,7 @@ import (
 	"maps"
 
 	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
 )
@@ -18,7 +19,7 @@ type condition struct {
 	reason string // for people, without figures that change: a new reason is a new alarm text
 }
 
-func partAlarmID(part string) string { return string(alarmPart) + "." + part }
+func partAlarmID(part string) string { return string(view.AlarmPart) + "." + part }
 
 // conditionIn is a condition that may have changed since it was reported last.
 type conditionIn struct{ condition }
@@ -26,7 +27,7 @@ type conditionIn struct{ condition }
 func (in conditionIn) apply(u *unit) {
 	id := partAlarmID(in.part)
 	open, raised := u.openAlarm(id)
-	a := ledger.Alarm{ID: id, Kind: alarmPart, At: in.since, Detail: in.part + ": " + in.reason}
+	a := ledger.Alarm{ID: id, Kind: view.AlarmPart, At: in.since, Detail: in.part + ": " + in.reason}
 	switch {
 	case in.down && (!raised || open.Detail != a.Detail):
 		u.addChanges([]ledger.Change{ledger.AlarmRaised{Alarm: a}})
@@ -101,7 +102,7 @@ func (in bridgeIn) apply(u *unit) {
 		words += "; the last: " + in.b.DeadLetter
 	}
 	u.addChanges([]ledger.Change{ledger.AlarmRaised{Alarm: ledger.Alarm{
-		ID: string(alarmDeadLetter) + ".bridge." + run.bridge, Kind: alarmDeadLetter, At: u.now, Detail: words,
+		ID: string(view.AlarmDeadLetter) + ".bridge." + run.bridge, Kind: view.AlarmDeadLetter, At: u.now, Detail: words,
 	}}})
 }
 

@@ -195,6 +195,7 @@ func TestFiftyOrdersAtOnceAreOne(t *testing.T) {
 	target := orders.Target{CPID: "CP_1", Connector: 1}
 	for name, ask := range map[string]orders.OperatorRequest{
 		"reserve": orders.OperatorReserve{Target: target, Username: "ann"},
+		"charge":  orders.OperatorCharge{Target: target, Username: "ann"},
 		"start":   orders.OperatorStart{Target: target, Username: "ann"},
 	} {
 		dir := t.TempDir()

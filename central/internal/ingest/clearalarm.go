@@ -2,9 +2,9 @@ package ingest
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/central/view"
 )
 
 // ClearAlarm ends an alarm about something that is over, with an operator's note.
@@ -16,28 +16,21 @@ type ClearAlarm struct {
 
 func (ClearAlarm) op() {}
 
-// AlarmKinds returns all kinds of alarms.
-func AlarmKinds() []ledger.AlarmKind {
-	return slices.Concat(ledger.AlarmKinds(), []ledger.AlarmKind{alarmDeadLetter, alarmEpoch, AlarmDatabase, alarmPart})
-}
-
-// endOfAlarm returns what ends an alarm of a kind whose condition is still so; ""
-// for a kind that reports what is over, which an operator may clear.
-func endOfAlarm(k ledger.AlarmKind) string {
-	switch k {
-	case ledger.AlarmGap:
+// lasts returns how an alarm ends whose condition is still so, for people; "" of one
+// that an operator clears.
+func lasts(k ledger.AlarmKind) string {
+	switch view.EndOf(k) {
+	case view.EndExplain:
 		return "explain its gap: POST /api/v1/gaps/{id}/explain"
-	case ledger.AlarmFork:
+	case view.EndRelease:
 		return "release its charging point: POST /api/v1/cps/{cp}/release"
-	case ledger.AlarmOrphaned, ledger.AlarmSilent:
+	case view.EndSettle:
 		return "settle its session: POST /api/v1/sessions/{id}/settle"
-	case alarmPart:
+	case view.EndItself:
 		return "it ends when the part does its work again"
-	case AlarmDatabase:
+	case view.EndRepair:
 		return "stop Central and run bin/central verify"
-	case ledger.AlarmRolledBack, ledger.AlarmReplaced, ledger.AlarmMismatch, ledger.AlarmMeterBack, ledger.AlarmMeterJumped,
-		ledger.AlarmOverlap, ledger.AlarmTicket, ledger.AlarmAnomaly, ledger.AlarmUnusable, ledger.AlarmEpoch,
-		ledger.AlarmUnaccounted, alarmDeadLetter, alarmEpoch:
+	case view.EndClear:
 	}
 	return ""
 }
@@ -52,7 +45,7 @@ func (u *unit) clearAlarm(n int64, note string) *refusal {
 	if !open {
 		return &refusal{refusedCleared, fmt.Sprintf("alarm %d is cleared already", n)}
 	}
-	if end := endOfAlarm(a.Kind); end != "" {
+	if end := lasts(a.Kind); end != "" {
 		return &refusal{refusedLasts, fmt.Sprintf("what alarm %s reports is still so; %s", a.Kind, end)}
 	}
 	a.Cleared, a.Detail = true, a.Detail+"; cleared by an operator: "+note

@@ -64,7 +64,7 @@ func TestADamagedDatabaseStopsAndLosesNothing(t *testing.T) {
 				if part := self(broken); part.State != view.PartDown || !strings.Contains(part.Reason, "damaged") {
 					t.Errorf("page: got %+v, want Central down because of the damage", part)
 				}
-				if a, ok := broken.live.Alarm(); !ok || a.Kind != ingest.AlarmDatabase || broken.live.Network().Books.Alarms == 0 {
+				if a, ok := broken.live.Alarm(); !ok || a.Kind != view.AlarmDatabase || broken.live.Network().Books.Alarms == 0 {
 					t.Errorf("alarm: got %+v %v", a, ok)
 				}
 				if _, err := broken.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Order{Request: orders.OperatorCancel{ReservationID: "r"}}); !errors.Is(err, ingest.ErrStorage) {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
 )
@@ -179,7 +180,7 @@ func (w *Writer) plausible(id charge.Epoch) bool {
 		return false // the alarm is raised already
 	}
 	w.enqueue(alarmIn{ledger.Alarm{
-		ID: "epoch." + id.String(), Kind: alarmEpoch,
+		ID: "epoch." + id.String(), Kind: view.AlarmNoEpoch,
 		Detail: fmt.Sprintf("a Central of the epoch %s wrote to Kafka, more than %d starts above this one: it is ignored", id, maxEpochAhead),
 	}})
 	return false

@@ -12,23 +12,25 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// fact adds a fact, factOf one about a session and its driver.
-func (u *unit) fact(kind string, cp charge.CPID, format string, args ...any) {
-	u.facts = append(u.facts, view.Fact{At: u.now, Kind: kind, CPID: cp, Text: fmt.Sprintf(format, args...)})
+// fact adds a fact with a text for people.
+func (u *unit) fact(f view.Fact, format string, args ...any) {
+	f.At, f.Text = u.now, fmt.Sprintf(format, args...)
+	u.facts = append(u.facts, f)
 }
 
-func (u *unit) factOf(id charge.SessionID, kind string, cp charge.CPID, format string, args ...any) {
-	u.fact(kind, cp, format, args...)
-	if f := &u.facts[len(u.facts)-1]; id != "" {
+// factOf adds a fact about a session and its driver.
+func (u *unit) factOf(id charge.SessionID, f view.Fact, format string, args ...any) {
+	if id != "" {
 		s, _ := u.Session(id) // in this unit, but for commands
 		f.SessionID, f.Username = id, s.Username
 	}
+	u.fact(f, format, args...)
 }
 
-// factFor adds a fact about a driver without a session.
-func (u *unit) factFor(driver charge.Username, kind string, cp charge.CPID, format string, args ...any) {
-	u.fact(kind, cp, format, args...)
-	u.facts[len(u.facts)-1].Username = driver
+// sessionFact adds a fact about a session that a record changed.
+func (u *unit) sessionFact(s *ledger.Session, f view.Fact, format string, args ...any) {
+	f.Kind, f.CPID, f.Connector = view.FactSession, s.CPID, s.Connector
+	u.factOf(s.ID, f, format, args...)
 }
 
 // recordFacts adds the facts of an applied record, changeFacts those of a
@@ -41,29 +43,34 @@ func (u *unit) recordFacts(r *wire.Record, out *ledger.Outcome, changes []ledger
 	switch p := out.Payload.(type) {
 	case *wire.Registered:
 		if r.Seq == 1 {
-			u.fact("link", r.CPID, "%s started", r.CPID)
+			u.fact(view.Fact{Kind: view.FactLink, What: view.WhatStarted, CPID: r.CPID}, "%s started", r.CPID)
 		}
 	case *wire.Authorized:
 		if s := changedSession(changes, r.SessionID); s != nil && s.State == ledger.SessionOpen {
-			u.factOf(s.ID, "session", s.CPID, "session %s of %s begins at %s/%d", s.ID, name(s.Username), s.CPID, s.Connector)
+			u.sessionFact(s, view.Fact{What: view.WhatBegun}, "session %s of %s begins at %s/%d", s.ID, name(s.Username), s.CPID, s.Connector)
 		}
 	case *wire.ChargingStarted:
 		if s := changedSession(changes, r.SessionID); s != nil && s.State == ledger.SessionOpen {
-			u.factOf(s.ID, "session", s.CPID, "session %s charges at %s/%d", s.ID, s.CPID, s.Connector)
+			u.sessionFact(s, view.Fact{What: view.WhatCharges}, "session %s charges at %s/%d", s.ID, s.CPID, s.Connector)
 		}
 	case *wire.ChargingStopped:
 		if s := changedSession(changes, r.SessionID); s != nil && s.State == ledger.SessionEnded {
-			u.factOf(s.ID, "session", s.CPID, "session %s at %s/%d stopped: %s", s.ID, s.CPID, s.Connector, s.Reason)
+			u.sessionFact(s, view.Fact{What: view.WhatStopped, Reason: string(s.Reason)}, "session %s at %s/%d stopped: %s", s.ID, s.CPID, s.Connector, s.Reason)
 		}
 	case *wire.FaultRaised:
 		if now, ok := changedFaults(changes, r.Connector); ok && slices.Contains(now, p.Fault) {
-			u.fact("fault", r.CPID, "fault %s at %s/%d", p.Fault, r.CPID, r.Connector)
+			u.fact(faultFact(r, p.Fault, view.WhatRaised), "fault %s at %s/%d", p.Fault, r.CPID, r.Connector)
 		}
 	case *wire.FaultCleared:
 		if now, ok := changedFaults(changes, r.Connector); ok && !slices.Contains(now, p.Fault) {
-			u.fact("fault", r.CPID, "fault %s at %s/%d is over", p.Fault, r.CPID, r.Connector)
+			u.fact(faultFact(r, p.Fault, view.WhatOver), "fault %s at %s/%d is over", p.Fault, r.CPID, r.Connector)
 		}
 	}
+}
+
+// faultFact is a fact about a fault in a record.
+func faultFact(r *wire.Record, fault charge.Fault, what view.FactWhat) view.Fact {
+	return view.Fact{Kind: view.FactFault, What: what, CPID: r.CPID, Connector: r.Connector, Subject: string(fault)}
 }
 
 // changedSession returns a session as the changes leave it; nil if they do not
@@ -109,13 +116,17 @@ func (u *unit) changeFacts(c ledger.Change) {
 	switch c := c.(type) {
 	case ledger.TicketMade:
 		t := &c.Ticket
-		u.factOf(t.SessionID, "ticket", t.CPID, "ticket of %s at %s/%d: %s kWh, %s", name(t.Username), t.CPID, t.Connector,
-			t.Energy.KWh(), t.Cost)
+		u.factOf(t.SessionID, view.Fact{
+			Kind: view.FactTicket, What: view.WhatMade, CPID: t.CPID, Connector: t.Connector, Energy: t.Energy, Cost: t.Cost.Decimal(), Currency: t.Cost.Currency,
+		}, "ticket of %s at %s/%d: %s kWh, %s", name(t.Username), t.CPID, t.Connector, t.Energy.KWh(), t.Cost)
 	case ledger.AlarmRaised:
+		f := view.Fact{Kind: view.FactAlarm, What: view.WhatRaised, CPID: c.Alarm.CPID, Connector: c.Alarm.Connector, Subject: string(c.Alarm.Kind)}
 		if c.Alarm.Cleared {
-			u.fact("alarm", c.Alarm.CPID, "alarm %s is over", c.Alarm.Kind)
+			f.What = view.WhatOver
+			u.fact(f, "alarm %s is over", c.Alarm.Kind)
 		} else {
-			u.fact("alarm", c.Alarm.CPID, "alarm %s: %s", c.Alarm.Kind, c.Alarm.Detail)
+			f.Detail = c.Alarm.Detail
+			u.fact(f, "alarm %s: %s", c.Alarm.Kind, c.Alarm.Detail)
 		}
 	case ledger.PointChanged, ledger.JournalChanged, ledger.ConnectorChanged, ledger.BootDeleted, ledger.MeterChanged,
 		ledger.SessionChanged, ledger.GapChanged:
@@ -126,16 +137,21 @@ func (u *unit) effectFacts(e orders.Effect) {
 	switch e := e.(type) {
 	case orders.SaveReservation:
 		r := &e.Reservation
+		f := view.Fact{Kind: view.FactReservation, CPID: r.CPID, Connector: r.Connector, Username: r.Username}
 		switch {
 		case r.EndedAt == u.now:
-			u.factFor(r.Username, "reservation", r.CPID, "reservation of %s at %s/%d ended: %s", r.Username, r.CPID, r.Connector, r.Reason)
+			f.What, f.Reason = view.WhatEnded, r.Reason
+			u.fact(f, "reservation of %s at %s/%d ended: %s", r.Username, r.CPID, r.Connector, r.Reason)
 		case r.MadeAt == u.now && r.ConfirmedAt == 0:
-			u.factFor(r.Username, "reservation", r.CPID, "%s/%d is asked to reserve for %s", r.CPID, r.Connector, r.Username)
+			f.What = view.WhatAsked
+			u.fact(f, "%s/%d is asked to reserve for %s", r.CPID, r.Connector, r.Username)
 		}
 	case orders.SaveCommand:
 		c := &e.Command
 		if !c.State.Open() {
-			u.factOf(c.SessionID, "command", c.CPID, "%s at %s/%d: %s %s", c.Type, c.CPID, c.Connector, c.State, c.Reason)
+			u.factOf(c.SessionID, view.Fact{
+				Kind: view.FactCommand, What: view.FactWhat(c.State), CPID: c.CPID, Connector: c.Connector, Subject: string(c.Type), Reason: c.Reason,
+			}, "%s at %s/%d: %s %s", c.Type, c.CPID, c.Connector, c.State, c.Reason)
 		}
 	case orders.SaveDesired, orders.SaveRequest, orders.SaveFence, orders.SendCommand, orders.PublishEvent, orders.CountRefusal, orders.Reply:
 	}
@@ -143,7 +159,7 @@ func (u *unit) effectFacts(e orders.Effect) {
 
 // factAttrs returns the fact for the log.
 func factAttrs(f *view.Fact) []any {
-	all := []any{slog.String("kind", f.Kind), slog.String("cp_id", string(f.CPID)), slog.String("text", f.Text)}
+	all := []any{slog.String("kind", string(f.Kind)), slog.String("cp_id", string(f.CPID)), slog.String("text", f.Text)}
 	if f.SessionID != "" {
 		all = append(all, slog.String("session_id", string(f.SessionID)))
 	}

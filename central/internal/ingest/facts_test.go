@@ -1,10 +1,12 @@
 package ingest_test
 
 import (
+	"slices"
 	"testing"
 	"testing/synctest"
 
 	"github.com/carga-ev/carga/central/internal/journaltest"
+	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
 )
@@ -31,23 +33,32 @@ func TestFactsFollowTheLedger(t *testing.T) {
 			a.Write(1, "s1", stopped), a.Write(1, "", &wire.FaultRaised{Fault: charge.FaultOther}), a.Write(1, "", &wire.FaultCleared{Fault: charge.FaultOther}))
 		synctest.Wait()
 		facts, _ := l.live.Facts(0)
-		var got []string
+		at := view.Fact{CPID: "CP_1", Connector: 1}
+		session, fault := at, at
+		session.Kind, session.SessionID, session.Username = view.FactSession, "s1", "ann"
+		fault.Kind, fault.Subject = view.FactFault, "other"
+		want := []view.Fact{session, session, session, fault, fault}
+		for i, c := range []struct {
+			what         view.FactWhat
+			reason, text string
+		}{
+			{view.WhatBegun, "", "session s1 of ann begins at CP_1/1"},
+			{view.WhatCharges, "", "session s1 charges at CP_1/1"},
+			{view.WhatStopped, "local", "session s1 at CP_1/1 stopped: local"},
+			{view.WhatRaised, "", "fault other at CP_1/1"},
+			{view.WhatOver, "", "fault other at CP_1/1 is over"},
+		} {
+			want[i].What, want[i].Reason, want[i].Text = c.what, c.reason, c.text
+		}
+		var got []view.Fact
 		for _, f := range facts {
-			if f.Kind == "session" || f.Kind == "fault" {
-				got = append(got, f.Text)
+			if f.Kind == view.FactSession || f.Kind == view.FactFault {
+				f.N, f.At = 0, 0
+				got = append(got, f)
 			}
 		}
-		want := []string{
-			"session s1 of ann begins at CP_1/1", "session s1 charges at CP_1/1", "session s1 at CP_1/1 stopped: local",
-			"fault other at CP_1/1", "fault other at CP_1/1 is over",
-		}
-		if len(got) != len(want) {
-			t.Fatalf("got %q\nwant %q", got, want)
-		}
-		for i := range want {
-			if got[i] != want[i] {
-				t.Errorf("got %q, want %q", got[i], want[i])
-			}
+		if !slices.Equal(got, want) {
+			t.Errorf("got %+v\nwant %+v", got, want)
 		}
 	})
 }

@@ -42,7 +42,7 @@ func TestAGreaterCentralFencesThisOne(t *testing.T) {
 		other := epoch(5)
 		l.w.ObserveEpoch(other)
 		synctest.Wait()
-		if p := self(l); p.State != view.PartDown || !strings.Contains(p.Reason, "took over") {
+		if p := self(l); p.State != view.PartDown || !p.Fenced || !strings.Contains(p.Reason, "took over") {
 			t.Errorf("central: got %+v, want it fenced", p)
 		}
 		acks, commands, heartbeats := l.out.count()
@@ -320,7 +320,7 @@ func TestAFencedCentralIsSilentAlthoughItsDiskIsFull(t *testing.T) {
 		}
 		full.Store(false)
 		time.Sleep(5 * time.Second)
-		if p := self(l); p.State != view.PartDown || !strings.Contains(p.Reason, "took over") {
+		if p := self(l); p.State != view.PartDown || !p.Fenced || !strings.Contains(p.Reason, "took over") {
 			t.Errorf("central: got %+v, want it fenced", p)
 		}
 		if acks, _, s := l.out.count(); acks > 0 || s > heartbeats {

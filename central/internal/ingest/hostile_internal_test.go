@@ -267,7 +267,7 @@ func (l *faultyPoint) presence(t *rapid.T, self charge.Epoch) wire.Presence {
 
 func (l *faultyPoint) asks(t *rapid.T) Op {
 	target := orders.Target{CPID: l.id, Connector: someConnector(t)}
-	switch rapid.IntRange(0, 8).Draw(t, "operator") {
+	switch rapid.IntRange(0, 9).Draw(t, "operator") {
 	case 0:
 		return Order{orders.OperatorReserve{Target: target, Username: someUser(t)}}
 	case 1:
@@ -284,6 +284,8 @@ func (l *faultyPoint) asks(t *rapid.T) Op {
 		return PassNext{CPID: l.id}
 	case 7:
 		return Release{CPID: l.id}
+	case 8:
+		return Order{orders.OperatorCharge{Target: target, Username: someUser(t)}}
 	default:
 		return Admit{CPID: l.id, Admitted: rapid.Bool().Draw(t, "admitted")}
 	}

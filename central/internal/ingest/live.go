@@ -75,6 +75,8 @@ type Live struct {
 	tariffs   ledger.Tariffs
 	fallback  ledger.Tariff
 
+	bridgeLetters []view.BridgeDeadLetter // the latest, the latest first
+
 	checkedAt charge.Time // when checkLinks ran last
 	facts     []view.Fact
 	lastFact  uint64
@@ -389,7 +391,7 @@ func (l *Live) setDamaged(trouble string) {
 	l.setDatabase(trouble)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.alarm = ledger.Alarm{ID: string(AlarmDatabase), Kind: AlarmDatabase, At: l.now(), Detail: trouble}
+	l.alarm = ledger.Alarm{ID: string(view.AlarmDatabase), Kind: view.AlarmDatabase, At: l.now(), Detail: trouble}
 	l.notifyChanged()
 }
 

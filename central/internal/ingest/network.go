@@ -127,7 +127,7 @@ func (w *Writer) connectorView(cp *ledger.CP, k *ledger.Connector, now charge.Ti
 	if s := cp.Sessions[k.Session]; s != nil {
 		v.Username, v.sessionUser, v.startRegister = s.Username, s.Username, s.Start
 		v.usage, v.tariff, v.authorizedAt = s.Usage(), s.Tariff, s.AuthorizedAt
-		v.Energy = s.Energy()
+		v.Energy, v.SessionSince = s.Energy(), cmp.Or(s.StartedAt, s.AuthorizedAt)
 	} else {
 		v.SessionID = "" // the session has its ticket, although the charging point still reports it
 	}
@@ -292,7 +292,7 @@ func (l *Live) centralPart() view.Part {
 	case l.database != "":
 		p.Reason = l.database
 	case !l.fencedBy.IsZero():
-		p.Reason = "another Central took over: this one is read-only"
+		p.Reason, p.Fenced = "another Central took over: this one is read-only", true
 	case !l.joined:
 		p.Reason = l.waitsFor
 	case len(l.troubles) > 0:

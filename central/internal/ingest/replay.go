@@ -39,7 +39,7 @@ func (u *unit) replay(id int64) *refusal {
 	}
 	u.replays = append(u.replays, r)
 	u.counts[countReplayed]++
-	u.fact("dead_letter", "", "dead letter %d of %s/%d/%d is published again", id, r.letter.Topic, r.letter.Partition, r.letter.Offset)
+	u.fact(view.Fact{Kind: view.FactDeadLetter, What: view.WhatReplayed}, "dead letter %d of %s/%d/%d is published again", id, r.letter.Topic, r.letter.Partition, r.letter.Offset)
 	return nil
 }
 

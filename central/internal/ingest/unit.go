@@ -246,23 +246,11 @@ func (u *unit) addDeadLetter(d KafkaRecord, reason string) {
 	}
 	if cp := charge.CPID(d.Key); cp.Valid() {
 		u.addChanges([]ledger.Change{ledger.AlarmRaised{Alarm: ledger.Alarm{
-			ID: "dead_letter." + d.Key, Kind: alarmDeadLetter, CPID: cp, At: u.now,
+			ID: "dead_letter." + d.Key, Kind: view.AlarmDeadLetter, CPID: cp, At: u.now,
 			Detail: fmt.Sprintf("a record at %s/%d/%d cannot be used: %s", d.Topic, d.Partition, d.Offset, reason),
 		}}})
 	}
 }
-
-// Kinds of alarms that Central raises itself, beside those of package ledger.
-const (
-	alarmDeadLetter ledger.AlarmKind = "dead_letter"
-	alarmEpoch      ledger.AlarmKind = "epoch_not_believed"
-	// AlarmDatabase is raised if the database is damaged: nothing more is
-	// written.
-	AlarmDatabase ledger.AlarmKind = "database_damaged"
-	// alarmPart is raised while a part cannot do its work, and cleared when it
-	// can.
-	alarmPart ledger.AlarmKind = "part_down"
-)
 
 // addChanges adds changes of the ledger as rows; a later change of the same row
 // replaces the earlier one.

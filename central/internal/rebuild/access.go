@@ -33,6 +33,7 @@ type Token struct {
 	Name      string          `json:"name"`
 	Role      access.Role     `json:"role"`
 	Username  charge.Username `json:"username,omitempty"`
+	CPID      charge.CPID     `json:"cp_id,omitempty"` // of a screen
 	MadeBy    string          `json:"made_by"`
 	MadeAt    charge.Time     `json:"made_at"`
 	ExpiresAt charge.Time     `json:"expires_at,omitzero"`
@@ -41,14 +42,14 @@ type Token struct {
 // NewToken returns a token as it is exported.
 func NewToken(t *access.Token) Token {
 	return Token{
-		ID: t.ID, Hash: base64.StdEncoding.EncodeToString(t.Hash[:]), Name: t.Name, Role: t.Role, Username: t.Username,
+		ID: t.ID, Hash: base64.StdEncoding.EncodeToString(t.Hash[:]), Name: t.Name, Role: t.Role, Username: t.Username, CPID: t.CPID,
 		MadeBy: t.MadeBy, MadeAt: t.MadeAt, ExpiresAt: t.ExpiresAt,
 	}
 }
 
 // access returns the token, and what is wrong with it.
 func (t *Token) access() (out access.Token, err error) {
-	out = access.Token{ID: t.ID, Name: t.Name, Role: t.Role, Username: t.Username, MadeBy: t.MadeBy, MadeAt: t.MadeAt, ExpiresAt: t.ExpiresAt}
+	out = access.Token{ID: t.ID, Name: t.Name, Role: t.Role, Username: t.Username, CPID: t.CPID, MadeBy: t.MadeBy, MadeAt: t.MadeAt, ExpiresAt: t.ExpiresAt}
 	raw, err := base64.StdEncoding.DecodeString(t.Hash)
 	if err != nil || len(raw) != len(out.Hash) || !charge.ValidID(t.ID) {
 		return out, errors.New("want a token_id, and 32 bytes in base64 as secret_hash")

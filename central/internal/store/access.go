@@ -16,7 +16,7 @@ import (
 const (
 	accountCols = "name,role,username,disabled,password,made_at,changed_at"
 	loginCols   = "login_id,hash,account,made_at,seen_at,origin,agent"
-	tokenCols   = "token_id,hash,name,role,username,made_by,made_at,expires_at,revoked_at"
+	tokenCols   = "token_id,hash,name,role,username,cp_id,made_by,made_at,expires_at,revoked_at"
 	entryCols   = "at,by,role,operation,target,origin,result,commands"
 )
 
@@ -38,7 +38,7 @@ func scanAccount(r scanner) (a access.Account, err error) {
 }
 
 func scanToken(r scanner) (t access.Token, err error) {
-	return t, r.Scan(&t.ID, hashOf{&t.Hash}, &t.Name, &t.Role, &t.Username, &t.MadeBy, &t.MadeAt, &t.ExpiresAt, &t.RevokedAt)
+	return t, r.Scan(&t.ID, hashOf{&t.Hash}, &t.Name, &t.Role, &t.Username, &t.CPID, &t.MadeBy, &t.MadeAt, &t.ExpiresAt, &t.RevokedAt)
 }
 
 func loginTargets(l *access.Login) []any {
@@ -100,8 +100,8 @@ func (tx *Tx) EndOtherLogins(account, except string) error {
 
 // AddToken adds a token.
 func (tx *Tx) AddToken(t access.Token) error {
-	return wrap("write token", tx.exec("INSERT INTO tokens ("+tokenCols+") VALUES (?,?,?,?,?,?,?,?,?)", t.ID, t.Hash[:], t.Name, string(t.Role),
-		string(t.Username), t.MadeBy, int64(t.MadeAt), int64(t.ExpiresAt), int64(t.RevokedAt)))
+	return wrap("write token", tx.exec("INSERT INTO tokens ("+tokenCols+") VALUES (?,?,?,?,?,?,?,?,?,?)", t.ID, t.Hash[:], t.Name, string(t.Role),
+		string(t.Username), string(t.CPID), t.MadeBy, int64(t.MadeAt), int64(t.ExpiresAt), int64(t.RevokedAt)))
 }
 
 // RevokeToken revokes a token; ok is false if there is none that is not revoked.

@@ -44,7 +44,7 @@ func (c *conditions) String() string {
 	return " WHERE " + strings.Join(c.where, " AND ")
 }
 
-// of restricts to the charging point and the driver of the query.
+// of restricts to the charging point, the driver and the session of the query.
 func (c *conditions) of(q *view.Query) {
 	if q.CPID != "" {
 		c.add("cp_id=?", string(q.CPID))
@@ -54,6 +54,9 @@ func (c *conditions) of(q *view.Query) {
 	}
 	if q.Owner != "" {
 		c.add("username=?", string(q.Owner))
+	}
+	if q.SessionID != "" { // of tickets alone
+		c.add("session_id=?", string(q.SessionID))
 	}
 }
 

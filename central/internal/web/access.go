@@ -28,6 +28,8 @@ func permissions() map[string]access.Permission {
 		"sign-out": access.Public,
 		"set-up":   access.Public,
 
+		"sign-in-screen": access.Public,
+
 		"list-logins":     access.OwnAccess,
 		"end-login":       access.OwnAccess,
 		"change-password": access.OwnAccess,
@@ -40,9 +42,10 @@ func permissions() map[string]access.Permission {
 		"add-token":       access.TokenChange,
 		"revoke-token":    access.TokenChange,
 		"list-audit":      access.AuditRead,
+		"get-support":     access.SupportRead,
 
 		"get-network":       access.NetworkRead,
-		"get-cp":            access.NetworkRead,
+		"get-cp":            access.CPRead,
 		"stream":            access.StreamRead,
 		"get-series":        access.NetworkRead,
 		"get-cp-settings":   access.NetworkRead,
@@ -58,16 +61,20 @@ func permissions() map[string]access.Permission {
 		"list-gaps":         access.GapRead,
 		"get-gap":           access.GapRead,
 		"list-dead-letters": access.RecordRead,
-		"sum-tickets":       access.TicketRead,
-		"list-tariffs":      access.TariffRead,
-		"add-tariff":        access.TariffChange,
-		"preview-tariff":    access.TariffChange,
-		"list-alarms":       access.AlarmRead,
-		"get-alarm":         access.AlarmRead,
+
+		"list-bridge-dead-letters": access.RecordRead,
+
+		"sum-tickets":    access.TicketRead,
+		"list-tariffs":   access.TariffRead,
+		"add-tariff":     access.TariffChange,
+		"preview-tariff": access.TariffChange,
+		"list-alarms":    access.AlarmRead,
+		"get-alarm":      access.AlarmRead,
 
 		"reserve":            access.ReservationMake,
 		"cancel-reservation": access.ReservationCancel,
 		"start":              access.SessionStart,
+		"charge":             access.SessionStart,
 		"stop":               access.SessionStop,
 		"set-availability":   access.AvailabilityChange,
 		"simulate":           access.CPSimulate,
@@ -97,6 +104,8 @@ type Accounts interface {
 	// SignIn, SignInByKey and Setup return the secret of a new log-in.
 	SignIn(ctx context.Context, name, password string, from access.Client, now time.Time) (secret string, p access.Principal, err error)
 	SignInByKey(ctx context.Context, key string, from access.Client, now time.Time) (secret string, p access.Principal, err error)
+	// SignInScreen returns the principal of the token of a screen.
+	SignInScreen(ctx context.Context, secret string, from access.Client, now time.Time) (p access.Principal, err error)
 	Setup(ctx context.Context, code, name, password string, from access.Client, now time.Time) (secret string, p access.Principal, err error)
 	SignOut(ctx context.Context, by access.Actor, now time.Time) error
 	Logins(ctx context.Context, p access.Principal, now time.Time) ([]access.Login, error)
@@ -120,6 +129,7 @@ type caller struct {
 	known     bool // it is signed in, or access is open
 	client    access.Client
 	cookie    string // the secret of its log-in; "" without one
+	token     string // the secret of its token; "" without one
 	err       error  // the database could not be read
 }
 
@@ -139,6 +149,13 @@ type actorContextKey struct{}
 func ActorOf(ctx context.Context) access.Actor {
 	a, _ := ctx.Value(actorContextKey{}).(access.Actor)
 	return a
+}
+
+// ofOther reports whether a request of a screen is about a charging point other than
+// its own. To it there is no other.
+func ofOther(ctx context.Context, cp string) bool {
+	own := callerOf(ctx).principal.CPID
+	return own != "" && cp != string(own)
 }
 
 // ownerOf returns the driver to whose data a request is limited; "" means that it is
@@ -189,6 +206,7 @@ func (s *Server) recognise(r *http.Request, c *caller) {
 		// Another scheme is meant for a proxy.
 		if scheme, secret, _ := strings.Cut(header, " "); strings.EqualFold(scheme, "Bearer") {
 			if plausible(secret) {
+				c.token = secret
 				c.principal, c.known, c.err = s.accounts.Bearer(r.Context(), secret, now)
 			}
 			return
@@ -199,7 +217,13 @@ func (s *Server) recognise(r *http.Request, c *caller) {
 		return
 	}
 	c.cookie = cookie.Value
-	if plausible(c.cookie) {
+	switch {
+	case !plausible(c.cookie):
+	case strings.HasPrefix(c.cookie, access.TokenPrefix): // of a screen
+		c.token = c.cookie
+		c.principal, c.known, c.err = s.accounts.Bearer(r.Context(), c.token, now)
+		c.known = c.known && c.principal.Role == access.Screen
+	default:
 		c.principal, c.known, c.err = s.accounts.Cookie(r.Context(), c.cookie, now)
 	}
 }
@@ -303,12 +327,21 @@ func (s *Server) cookie(secret string, role access.Role) string {
 // loginCheckInterval is how soon a stream ends after its log-in.
 const loginCheckInterval = 15 * time.Second
 
-// watchLogin returns a context that ends when the log-in of a request has ended, for
-// requests that last long. stop must be called.
+// watchLogin returns a context that ends when the log-in or the token of a request has
+// ended, for requests that last long. stop must be called.
 func (s *Server) watchLogin(ctx context.Context) (watched context.Context, stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	c := callerOf(ctx)
-	if s.accounts == nil || c.cookie == "" || c.principal.LoginID == "" {
+	valid := func() (bool, error) { return s.accounts.Valid(ctx, c.cookie, time.Now()) }
+	switch {
+	case s.accounts == nil:
+		return ctx, cancel
+	case c.token != "":
+		valid = func() (bool, error) {
+			_, ok, err := s.accounts.Bearer(ctx, c.token, time.Now())
+			return ok, err
+		}
+	case c.cookie == "" || c.principal.LoginID == "":
 		return ctx, cancel
 	}
 	done := make(chan struct{})
@@ -323,7 +356,7 @@ func (s *Server) watchLogin(ctx context.Context) (watched context.Context, stop 
 			case <-tick.C:
 			}
 			// The database may not answer for a moment: that is no end.
-			if ok, err := s.accounts.Valid(ctx, c.cookie, time.Now()); err == nil && !ok {
+			if ok, err := valid(); err == nil && !ok {
 				cancel()
 				return
 			}

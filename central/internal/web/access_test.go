@@ -35,16 +35,25 @@ type keeper struct {
 	empty   bool  // there is no account yet
 }
 
+// secretOf returns the secret of a role's log-in and token; a screen has a token alone.
 func secretOf(r access.Role) string {
-	return "carga_" + string(r) + strings.Repeat("-", 50-len("carga_")-len(r))
+	prefix := "login_"
+	if r == access.Screen {
+		prefix = access.TokenPrefix
+	}
+	return prefix + string(r) + strings.Repeat("-", 50-len(prefix)-len(r))
 }
 
 func principalOf(secret string) (access.Principal, bool) {
 	for _, r := range access.Roles() {
 		if secret == secretOf(r) {
 			p := access.Principal{Name: string(r) + "1", Role: r, LoginID: "login-" + string(r)}
-			if r == access.Driver {
+			switch r {
+			case access.Driver:
 				p.Username = "ana"
+			case access.Screen:
+				p.CPID = "CP_001"
+			case access.Admin, access.Operator, access.Auditor:
 			}
 			return p, true
 		}
@@ -97,6 +106,11 @@ func (k *keeper) SignInByKey(_ context.Context, key string, _ access.Client, _ t
 	}
 	p, _ := principalOf(secretOf(access.Admin))
 	return secretOf(access.Admin), p, err
+}
+
+func (k *keeper) SignInScreen(context.Context, string, access.Client, time.Time) (access.Principal, error) {
+	p, _ := principalOf(secretOf(access.Screen))
+	return p, k.note("sign in screen")
 }
 
 func (k *keeper) Setup(_ context.Context, _, name, _ string, _ access.Client, _ time.Time) (string, access.Principal, error) {
@@ -236,9 +250,10 @@ type route struct {
 // bodies are valid bodies of the operations that need one, by their ids.
 func bodies() map[string]string {
 	return map[string]string{
-		"sign-in": `{"name":"admin","password":"x"}`, "set-up": `{"code":"x","name":"root","password":"x"}`, "change-password": `{"old":"a","password":"b"}`,
+		"sign-in-screen": `{"token":"x"}`,
+		"sign-in":        `{"name":"admin","password":"x"}`, "set-up": `{"code":"x","name":"root","password":"x"}`, "change-password": `{"old":"a","password":"b"}`,
 		"add-account": `{"name":"eve","role":"auditor"}`, "change-account": `{"disabled":true}`, "add-token": `{"name":"script","role":"operator"}`,
-		"reserve": `{"username":"ana"}`, "start": `{"cp_id":"CP_001","connector":1,"username":"ana"}`, "set-availability": `{"all":true,"available":false}`,
+		"reserve": `{"username":"ana"}`, "charge": `{"username":"ana"}`, "start": `{"cp_id":"CP_001","connector":1,"username":"ana"}`, "set-availability": `{"all":true,"available":false}`,
 		"simulate": `{"action":"plug"}`, "explain-gap": `{"note":"n"}`, "clear-alarm": `{"note":"n"}`, "cut-or-restore": `{"up":true}`, "set-cp-settings": `{"name":"n"}`,
 		"add-tariff": `{"version":"t2","currency":"EUR","per_kwh":"0.45"}`, "preview-tariff": `{"currency":"EUR","per_kwh":"0.45"}`,
 	}
@@ -273,23 +288,23 @@ func (g *guarded) routes(t *testing.T) (all []route) {
 }
 
 // mayTable is the expectation, written down once more by hand: which roles may
-// execute an operation, as letters a(dmin) o(perator) u(auditor) d(river), and - for
-// a request without a sign-in.
+// execute an operation, as letters a(dmin) o(perator) u(auditor) d(river) s(creen),
+// and - for a request without a sign-in.
 func mayTable() map[string]string {
 	const (
-		open, signedIn, read, act, own, admin = "aoud-", "aoud", "aou", "ao", "aod", "a"
+		open, signedIn, read, act, own, admin = "aouds-", "aoud", "aou", "ao", "aod", "a"
 	)
 	return map[string]string{
-		"get-me": open, "sign-in": open, "sign-out": open, "set-up": open,
+		"get-me": open, "sign-in": open, "sign-out": open, "set-up": open, "sign-in-screen": open,
 		"list-logins": signedIn, "end-login": signedIn, "change-password": signedIn,
 		"list-accounts": admin, "add-account": admin, "change-account": admin, "disable-account": admin,
-		"list-tokens": admin, "add-token": admin, "revoke-token": admin,
-		"list-audit": read, "get-network": read, "get-cp": read, "stream": signedIn, "get-series": read, "get-cp-settings": read, "list-dead-letters": read, "sum-tickets": signedIn, "replay-dead-letter": act, "set-cp-settings": act, "list-commands": read, "list-records": read,
+		"get-support": admin, "list-tokens": admin, "add-token": admin, "revoke-token": admin,
+		"list-audit": read, "get-network": read, "get-cp": read + "s", "stream": signedIn + "s", "get-series": read, "get-cp-settings": read, "list-dead-letters": read, "list-bridge-dead-letters": read, "sum-tickets": signedIn, "replay-dead-letter": act, "set-cp-settings": act, "list-commands": read, "list-records": read,
 		"list-gaps": read, "get-gap": read, "list-alarms": read, "get-alarm": read,
 		"get-command": signedIn, "list-sessions": signedIn, "get-session": signedIn, "list-tickets": signedIn, "get-ticket": signedIn,
 		"list-reservations": signedIn, "get-reservation": signedIn,
-		"reserve": own, "cancel-reservation": own, "start": own, "stop": own,
-		"set-availability": act, "simulate": act, "admit": act, "pass-next": act, "release": act, "settle": act, "explain-gap": act, "clear-alarm": act, "lift-fence": act,
+		"reserve": own, "cancel-reservation": own, "start": own, "charge": own, "stop": own,
+		"set-availability": act, "simulate": act + "s", "admit": act, "pass-next": act, "release": act, "settle": act, "explain-gap": act, "clear-alarm": act, "lift-fence": act,
 		"cut-or-restore": act, "list-tariffs": signedIn, "add-tariff": act, "preview-tariff": act,
 	}
 }
@@ -297,7 +312,7 @@ func mayTable() map[string]string {
 // TestAuthorizationMatrix: every operation × role × way to sign in × owner, by the
 // real handler. A refusal has no effect, on orders or accounts.
 func TestAuthorizationMatrix(t *testing.T) {
-	letters := map[access.Role]string{access.Admin: "a", access.Operator: "o", access.Auditor: "u", access.Driver: "d", "": "-"}
+	letters := map[access.Role]string{access.Admin: "a", access.Operator: "o", access.Auditor: "u", access.Driver: "d", access.Screen: "s", "": "-"}
 	all := newGuarded(t).routes(t)
 	may := mayTable()
 	for _, r := range all {
@@ -385,6 +400,42 @@ func TestADriverSeesItsOwnAlone(t *testing.T) {
 		if len(g.archive.queries) != 4 {
 			t.Errorf("%s: %d queries", list, len(g.archive.queries))
 		}
+	}
+}
+
+// TestAScreenHasOneChargingPoint: it reads and moves its own alone, and no answer names
+// a driver. Its token signs in a browser, and no other token does.
+func TestAScreenHasOneChargingPoint(t *testing.T) {
+	for _, c := range []struct {
+		method, path, body string
+		status             int
+		order              string
+	}{
+		{"GET", "/cps/CP_001", "", 200, ""},
+		{"GET", "/cps/CP_002", "", 404, ""},
+		{"POST", "/cps/CP_001/connectors/1/simulate", `{"action":"plug"}`, 202, "simulate CP_001 1 plug "},
+		{"POST", "/cps/CP_002/connectors/1/simulate", `{"action":"plug"}`, 404, ""},
+		{"GET", "/tickets", "", 403, ""},
+		{"POST", "/cps/CP_001/admit", "", 403, ""},
+	} {
+		for _, way := range []func(*http.Request){as(access.Screen), bearer(access.Screen)} {
+			g := newGuarded(t)
+			g.live.set(view.Connector{Connector: 1, Status: charge.StatusCharging, SessionID: "s1", Username: "Ana", ReservationID: "r1"}, "")
+			w := g.do(t, c.method, "/api/v1"+c.path, c.body, way)
+			if w.Code != c.status || g.orders.all() != c.order || strings.Contains(w.Body.String(), "Ana") || c.method == "GET" && c.status == 200 && !strings.Contains(w.Body.String(), "s1") {
+				t.Errorf("%s %s: got %d %s, orders %q", c.method, c.path, w.Code, w.Body, g.orders.all())
+			}
+		}
+	}
+	g := newGuarded(t)
+	secret := secretOf(access.Screen)
+	w := g.do(t, http.MethodPost, "/api/v1/session/screen", `{"token":"`+secret+`"}`)
+	if got := w.Header().Get("Set-Cookie"); w.Code != http.StatusOK || !strings.HasPrefix(got, "sid="+secret+"; Path=/; Max-Age=") || !strings.Contains(got, "HttpOnly") || !strings.Contains(w.Body.String(), `"cp_id":"CP_001"`) {
+		t.Errorf("%d %s, cookie %q", w.Code, w.Body, got)
+	}
+	operator := "carga_" + strings.TrimPrefix(secretOf(access.Operator), "login_")
+	if w := g.do(t, http.MethodGet, "/api/v1/network", "", header("Cookie", "sid="+operator)); w.Code != http.StatusUnauthorized {
+		t.Errorf("the token of an operator as a cookie: %d %s", w.Code, w.Body)
 	}
 }
 

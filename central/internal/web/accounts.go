@@ -33,8 +33,9 @@ type Account struct {
 type Token struct {
 	ID        string          `json:"token_id"`
 	Name      string          `json:"name"`
-	Role      access.Role     `json:"role" enum:"admin,operator,auditor,driver"`
+	Role      access.Role     `json:"role" enum:"admin,operator,auditor,driver,screen"`
 	Username  charge.Username `json:"username,omitempty" doc:"the driver that it acts for"`
+	CPID      charge.CPID     `json:"cp_id,omitempty" doc:"the charging point that a screen shows"`
 	MadeBy    string          `json:"made_by"`
 	MadeAt    charge.Time     `json:"made_at"`
 	ExpiresAt charge.Time     `json:"expires_at,omitzero"`
@@ -44,7 +45,7 @@ type Token struct {
 
 func tokenShown(t *access.Token) Token {
 	return Token{
-		ID: t.ID, Name: t.Name, Role: t.Role, Username: t.Username, MadeBy: t.MadeBy, MadeAt: t.MadeAt, ExpiresAt: t.ExpiresAt, RevokedAt: t.RevokedAt,
+		ID: t.ID, Name: t.Name, Role: t.Role, Username: t.Username, CPID: t.CPID, MadeBy: t.MadeBy, MadeAt: t.MadeAt, ExpiresAt: t.ExpiresAt, RevokedAt: t.RevokedAt,
 	}
 }
 
@@ -80,8 +81,9 @@ type changeAccountInput struct {
 type addTokenInput struct {
 	Body struct {
 		Name     string `json:"name" minLength:"1" maxLength:"64" pattern:"^[ -~]+$" doc:"what it is for"`
-		Role     string `json:"role" enum:"admin,operator,auditor,driver"`
+		Role     string `json:"role" enum:"admin,operator,auditor,driver,screen"`
 		Username string `json:"username,omitempty" minLength:"1" maxLength:"64" doc:"of a driver"`
+		CPID     string `json:"cp_id,omitempty" maxLength:"36" pattern:"^[A-Za-z0-9_-]{1,36}$" doc:"of a screen: the charging point that it shows, and nothing else"`
 		Days     int    `json:"days,omitempty" minimum:"1" maximum:"3650" doc:"how long it can be used; absent: until it is revoked"`
 	}
 }
@@ -172,7 +174,7 @@ func (s *Server) addAccount(ctx context.Context, in *addAccountInput) (*madeOutp
 
 func (s *Server) addToken(ctx context.Context, in *addTokenInput) (*madeOutput[Token], error) {
 	now := time.Now()
-	t := access.Token{Name: in.Body.Name, Role: access.Role(in.Body.Role), Username: charge.Username(in.Body.Username)}
+	t := access.Token{Name: in.Body.Name, Role: access.Role(in.Body.Role), Username: charge.Username(in.Body.Username), CPID: charge.CPID(in.Body.CPID)}
 	if in.Body.Days > 0 {
 		t.ExpiresAt = charge.At(now.AddDate(0, 0, in.Body.Days))
 	}

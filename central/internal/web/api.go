@@ -45,6 +45,7 @@ func (s *Server) routes(mux *http.ServeMux) huma.API {
 	s.orderRoutes(api)
 	s.decisionRoutes(api)
 	s.clearAlarmRoute(api)
+	s.supportRoute(api)
 	if s.breaker != nil {
 		s.demoRoutes(api)
 	}
@@ -99,11 +100,15 @@ func (s *Server) readRoutes(api huma.API) {
 		func(context.Context, *struct{}) (*bodyOutput[view.Network], error) {
 			return &bodyOutput[view.Network]{s.live.Network()}, nil
 		})
-	one(s, api, "get-cp", "/cps/{cp}", "One charging point now", "unknown_cp", func(_ context.Context, in *oneCPInput) (*view.CP, error) {
+	one(s, api, "get-cp", "/cps/{cp}", "One charging point now", "unknown_cp", func(ctx context.Context, in *oneCPInput) (*view.CP, error) {
 		net := s.live.Network()
 		for i := range net.CPs {
-			if net.CPs[i].ID == charge.CPID(in.CP) {
-				return &net.CPs[i], nil
+			switch cp := &net.CPs[i]; {
+			case cp.ID != charge.CPID(in.CP) || ofOther(ctx, in.CP):
+			case callerOf(ctx).principal.Role == access.Screen:
+				return forScreen(cp), nil
+			default:
+				return cp, nil
 			}
 		}
 		return nil, nil
@@ -145,7 +150,7 @@ type streamInput struct {
 // audienceOf returns the reader of the stream of a request.
 func audienceOf(ctx context.Context) Audience {
 	p := callerOf(ctx).principal
-	return Audience{Staff: p.Role.May(access.NetworkRead), Username: p.Username}
+	return Audience{Staff: p.Role.May(access.NetworkRead), Username: p.Username, CPID: p.CPID}
 }
 
 // getCommand returns a command. With in.Wait it waits until the command ends, for
@@ -288,14 +293,9 @@ func (simulateBody) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schem
 func (s *Server) orderRoutes(api huma.API) {
 	huma.Register(api, order("reserve", "/reservations", "Reserve a connector for a driver", http.StatusAccepted),
 		func(ctx context.Context, in *reserveInput) (*orderOutput, error) {
-			driver, err := forDriver(ctx, in.Body.Username)
+			driver, err := s.reserving(ctx, "reserve", in.Body.Username)
 			if err != nil {
 				return nil, err
-			}
-			if ownerOf(ctx) != "" {
-				if err := s.accounts.MayReserve(driver, time.Now()); err != nil {
-					return nil, s.refusal("reserve", err)
-				}
 			}
 			a, err := s.orders.Reserve(ctx, charge.CPID(in.Body.CPID), charge.ConnectorID(in.Body.Connector), driver)
 			return s.answer("reserve", a, err)
@@ -317,6 +317,16 @@ func (s *Server) orderRoutes(api huma.API) {
 			a, err := s.orders.Start(ctx, charge.CPID(in.Body.CPID), charge.ConnectorID(in.Body.Connector), driver)
 			return s.answer("start", a, err)
 		})
+	huma.Register(api, order("charge", "/charges",
+		"Reserve a connector for a driver, and start a session there when the driver plugs in", http.StatusAccepted),
+		func(ctx context.Context, in *reserveInput) (*orderOutput, error) {
+			driver, err := s.reserving(ctx, "charge", in.Body.Username)
+			if err != nil {
+				return nil, err
+			}
+			a, err := s.orders.Charge(ctx, charge.CPID(in.Body.CPID), charge.ConnectorID(in.Body.Connector), driver)
+			return s.answer("charge", a, err)
+		})
 	huma.Register(api, order("stop", "/sessions/{id}/stop", "Stop a session", http.StatusAccepted),
 		func(ctx context.Context, in *idInput) (*orderOutput, error) {
 			if err := ownOrNone(ctx, s, "stop", "unknown_session", s.archive.Session, charge.SessionID(in.ID)); err != nil {
@@ -332,6 +342,9 @@ func (s *Server) orderRoutes(api huma.API) {
 		})
 	huma.Register(api, order("simulate", "/cps/{cp}/connectors/{n}/simulate", "Plug, unplug, break or repair a simulated charging point", http.StatusAccepted),
 		func(ctx context.Context, in *simulateInput) (*orderOutput, error) {
+			if ofOther(ctx, in.CP) {
+				return nil, problem("unknown_cp", "")
+			}
 			a, err := s.orders.Simulate(ctx, charge.CPID(in.CP), charge.ConnectorID(in.Connector), in.Body.Action, charge.Fault(in.Body.Fault))
 			return s.answer("simulate", a, err)
 		})
@@ -340,6 +353,19 @@ func (s *Server) orderRoutes(api huma.API) {
 			a, err := s.orders.Admit(ctx, charge.CPID(in.CP))
 			return s.answer("admit", a, err)
 		})
+}
+
+// reserving returns the driver of an operation that reserves. Reservations that a
+// driver orders are counted.
+func (s *Server) reserving(ctx context.Context, operation, username string) (charge.Username, error) {
+	driver, err := forDriver(ctx, username)
+	if err != nil || ownerOf(ctx) == "" {
+		return driver, err
+	}
+	if err := s.accounts.MayReserve(driver, time.Now()); err != nil {
+		return "", s.refusal(operation, err)
+	}
+	return driver, nil
 }
 
 // ownOrNone returns the problem unknown if a driver orders something about what does

@@ -18,6 +18,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"golang.org/x/text/encoding/charmap"
 
+	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
 )
@@ -91,6 +92,25 @@ func ticketColumns() []csvColumn[view.Ticket] {
 		{"stopped_at", func(v *view.Ticket) csvCell { return csvTime(v.StoppedAt) }},
 		{"settled", func(v *view.Ticket) csvCell { return csvBool(v.Settled) }},
 		{"corrects", func(v *view.Ticket) csvCell { return csvText(v.Corrects) }},
+		{"start_amount", lineCell(ledger.LineStart)},
+		{"energy_amount", lineCell(ledger.LineEnergy)},
+		{"time_amount", lineCell(ledger.LineTime)},
+		{"idle_amount", lineCell(ledger.LineIdle)},
+		{"tax", func(v *view.Ticket) csvCell { return csvDecimal(v.Tax) }},
+		{"tax_percent", func(v *view.Ticket) csvCell { return csvDecimal(v.TaxPercent) }},
+	}
+}
+
+// lineCell returns the amount of a ticket's line, with the tax in it; empty without
+// that line.
+func lineCell(kind ledger.LineKind) func(*view.Ticket) csvCell {
+	return func(v *view.Ticket) csvCell {
+		for i := range v.Lines {
+			if v.Lines[i].Kind == kind {
+				return csvDecimal(v.Lines[i].Amount)
+			}
+		}
+		return csvDecimal("")
 	}
 }
 

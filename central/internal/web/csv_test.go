@@ -42,6 +42,10 @@ func TestCSV(t *testing.T) {
 		if last := rows[1201]; rows[0][0] != "ticket_id" || last[0] != "1200" || last[4] != c.driver || last[6] != c.cost {
 			t.Errorf("%s: head %q, last %q", c.query, rows[0], last)
 		}
+		amounts := strings.ReplaceAll("-1.00|-2.42|||-0.59|21", ".", c.cost[2:3])
+		if last := rows[1201]; strings.Join(rows[0][14:], "|") != "start_amount|energy_amount|time_amount|idle_amount|tax|tax_percent" || strings.Join(last[14:], "|") != amounts {
+			t.Errorf("%s: head %q, amounts %q", c.query, rows[0][14:], last[14:])
+		}
 		if !strings.Contains(body, "\r\n") || !strings.Contains(w.Header().Get("Content-Disposition"), "tickets.csv") {
 			t.Errorf("%s: %s", c.query, w.Header())
 		}
@@ -50,6 +54,18 @@ func TestCSV(t *testing.T) {
 		if w := f.do(t, http.MethodGet, "/api/v1/tickets"+query, "", header("Accept", "*/*")); w.Header().Get("Content-Type") != "application/json" || !strings.HasPrefix(w.Body.String(), `{"items":[{`) {
 			t.Errorf("%s: %s", w.Header().Get("Content-Type"), w.Body)
 		}
+	}
+}
+
+// TestTicketsOfASession: the archive gets the filter.
+func TestTicketsOfASession(t *testing.T) {
+	f := newFixture(t)
+	w := f.do(t, http.MethodGet, "/api/v1/tickets?session_id=s1", "")
+	if w.Code != http.StatusOK || len(f.archive.queries) != 1 || f.archive.queries[0].SessionID != "s1" {
+		t.Errorf("%d %s, asked %+v", w.Code, w.Body, f.archive.queries)
+	}
+	if w := f.do(t, http.MethodGet, "/api/v1/tickets?session_id=a%20b", ""); w.Code != http.StatusUnprocessableEntity {
+		t.Errorf("a bad id: %d %s", w.Code, w.Body)
 	}
 }
 

@@ -14,11 +14,13 @@ import (
 
 // Audience is the reader of a stream. Staff see everything. A driver sees the
 // state of every connector without what it reveals about other people, the numbers
-// of their own session, and their own facts. The zero Audience is a driver without
-// a name, that is, without a session.
+// of their own session, and their own facts. A screen sees its own charging point
+// alone, without its driver. The zero Audience is a driver without a name, that is,
+// without a session.
 type Audience struct {
 	Staff    bool
 	Username charge.Username
+	CPID     charge.CPID // of a screen
 }
 
 // owns reports whether something belongs to the driver.
@@ -142,8 +144,31 @@ func (s *stateRow) forDriver() *stateRow {
 func (s *stateRow) forOthers() *stateRow {
 	other := *s
 	other.Alarm, other.Agent = "", ""
-	other.SessionID, other.Username, other.ReservationID, other.WaitsFor, other.WaitsSince, other.Currency = "", "", "", "", 0, ""
+	other.SessionID, other.SessionSince, other.Username, other.ReservationID, other.WaitsFor, other.WaitsSince, other.Currency = "", 0, "", "", "", 0, ""
 	return &other
+}
+
+// forScreen is what the screen at a charging point sees: all may read it.
+func (s *stateRow) forScreen() *stateRow {
+	own := *s
+	own.Alarm, own.Agent, own.Connector = "", "", anonymous(own.Connector)
+	return &own
+}
+
+// forScreen is the same of a charging point.
+func forScreen(cp *view.CP) *view.CP {
+	own := *cp
+	own.Alarm, own.Agent, own.Connectors = "", "", make([]view.Connector, 0, len(cp.Connectors))
+	for i := range cp.Connectors {
+		own.Connectors = append(own.Connectors, anonymous(cp.Connectors[i]))
+	}
+	return &own
+}
+
+// anonymous returns a connector without its driver.
+func anonymous(k view.Connector) view.Connector {
+	k.Username, k.ReservationID = "", ""
+	return k
 }
 
 // note gives the row i the number of the frame where it differs from the row
@@ -228,6 +253,9 @@ func (h *hub) frame(after uint64, to Audience) *frame {
 	rows, numbers := []byte{'['}, make([]int, 0, len(h.rows))
 	for i := range h.rows {
 		r := &h.rows[i]
+		if to.CPID != "" && to.CPID != r.cp.ID {
+			continue
+		}
 		if state := r.stateFor(i, after, to); state != nil {
 			rows = item(rows, state)
 		}
@@ -273,6 +301,10 @@ func (r *row) stateFor(i int, after uint64, to Audience) []byte {
 		return r.state
 	case to.Staff:
 		return nil
+	case to.CPID != "" && r.stateAt > after:
+		return mustJSON(r.stateRow(i).forScreen())
+	case to.CPID != "":
+		return nil
 	case to.owns(r.conn.Username) && r.stateAt > after:
 		return mustJSON(r.stateRow(i).forDriver())
 	case !to.owns(r.conn.Username) && (r.publicAt > after || r.driverAt > after): // it may have been theirs
@@ -283,7 +315,7 @@ func (r *row) stateFor(i int, after uint64, to Audience) []byte {
 
 // numbersFor reports whether a number of the row changed after a frame.
 func (r *row) numbersFor(after uint64, to Audience) bool {
-	if !to.Staff && !to.owns(r.conn.Username) {
+	if !to.Staff && to.CPID == "" && !to.owns(r.conn.Username) {
 		return false
 	}
 	for n := range r.cells {
@@ -295,9 +327,9 @@ func (r *row) numbersFor(after uint64, to Audience) bool {
 }
 
 // cellFor reports whether one number changed after a frame. To a driver whose row
-// it has become all of them are new.
+// it has become all of them are new. A screen gets those of its charging point.
 func (r *row) cellFor(n int, after uint64, to Audience) bool {
-	if to.Staff {
+	if to.Staff || to.CPID != "" && n != columnUnacked {
 		return r.cells[n].at > after
 	}
 	return n != columnUnacked && (r.cells[n].at > after || r.driverAt > after)

@@ -69,7 +69,8 @@ type ticketsInput struct {
 	OfCP
 	OfDriver
 	Format
-	After string `query:"after" maxLength:"160" pattern:"^tickets:[A-Za-z0-9_.-]+$" doc:"next of the page before"`
+	SessionID string `query:"session_id" maxLength:"36" pattern:"^[A-Za-z0-9_-]{1,36}$" doc:"only of this session: its ticket, and a correction if there is one"`
+	After     string `query:"after" maxLength:"160" pattern:"^tickets:[A-Za-z0-9_.-]+$" doc:"next of the page before"`
 }
 
 type reservationsInput struct {
@@ -237,7 +238,9 @@ func (s *Server) historyRoutes(api huma.API) {
 	one(s, api, "get-session", "/sessions/{id}", "One session", "unknown_session", byID(s.archive.Session), idTag)
 
 	exported(s, api, "tickets", "Tickets", func(in *ticketsInput) (view.Query, Format) {
-		return filter(in.query(in.After), in.OfCP, in.OfDriver, ""), in.Format
+		q := filter(in.query(in.After), in.OfCP, in.OfDriver, "")
+		q.SessionID = charge.SessionID(in.SessionID)
+		return q, in.Format
 	}, s.archive.Tickets, func(v *view.Ticket) string { return v.ID }, ticketColumns())
 	s.summaryRoutes(api)
 	one(s, api, "get-ticket", "/tickets/{id}", "One ticket", "unknown_ticket", byID(s.archive.Ticket), idTag)

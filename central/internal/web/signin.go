@@ -17,8 +17,9 @@ import (
 // Me is the principal of a request, and what it may do.
 type Me struct {
 	Name        string              `json:"name" doc:"of the account; empty: not signed in"`
-	Role        string              `json:"role" enum:",admin,operator,auditor,driver" doc:"empty: not signed in"`
+	Role        string              `json:"role" enum:",admin,operator,auditor,driver,screen" doc:"empty: not signed in"`
 	Username    charge.Username     `json:"username,omitempty" doc:"the driver that the account is"`
+	CPID        charge.CPID         `json:"cp_id,omitempty" doc:"the charging point that a screen shows"`
 	Access      string              `json:"access" enum:"accounts,open" doc:"open: every request acts for the operator local"`
 	Setup       bool                `json:"setup" doc:"there is no account yet: make the first one"`
 	Permissions []access.Permission `json:"permissions" nullable:"false" doc:"what the page offers"`
@@ -28,7 +29,7 @@ type Me struct {
 func (s *Server) me(ctx context.Context, p access.Principal, known bool) (Me, error) {
 	m := Me{Access: "accounts", Permissions: []access.Permission{}}
 	if known {
-		m.Name, m.Role, m.Username, m.Permissions = p.Name, string(p.Role), p.Username, p.Role.Permissions()
+		m.Name, m.Role, m.Username, m.CPID, m.Permissions = p.Name, string(p.Role), p.Username, p.CPID, p.Role.Permissions()
 	}
 	if s.accounts == nil {
 		m.Access = "open"
@@ -56,6 +57,12 @@ type signInInput struct {
 	Body struct {
 		Name     string `json:"name" maxLength:"64"`
 		Password string `json:"password" maxLength:"1024"`
+	}
+}
+
+type screenInput struct {
+	Body struct {
+		Token string `json:"token" maxLength:"64" doc:"the secret of a token of the role screen"`
 	}
 }
 
@@ -134,6 +141,13 @@ func (s *Server) signInRoutes(api huma.API) {
 		func(ctx context.Context, in *signInInput) (*signedInOutput, error) {
 			return s.signedIn(ctx, "sign-in", func(from access.Client, now time.Time) (string, access.Principal, error) {
 				return s.accounts.SignIn(ctx, in.Body.Name, in.Body.Password, from, now)
+			})
+		})
+	huma.Register(api, change("sign-in-screen", http.MethodPost, "/session/screen", "Sign in the screen at a charging point: the answer sets a cookie", http.StatusOK, http.StatusUnauthorized),
+		func(ctx context.Context, in *screenInput) (*signedInOutput, error) {
+			return s.signedIn(ctx, "sign-in-screen", func(from access.Client, now time.Time) (string, access.Principal, error) {
+				p, err := s.accounts.SignInScreen(ctx, in.Body.Token, from, now)
+				return in.Body.Token, p, err
 			})
 		})
 	huma.Register(api, change("set-up", http.MethodPost, "/setup", "Make the first account, an admin, and sign it in", http.StatusOK, http.StatusUnauthorized),

@@ -200,11 +200,11 @@ func (h *hub) keepFacts(facts []view.Fact, seq uint64) {
 	}
 	for _, f := range facts {
 		h.facts = append(h.facts, keptFact{f, seq})
-		h.factBytes += len(f.Text)
+		h.factBytes += len(f.Text) + len(f.Detail)
 	}
 	drop := 0
 	for ; len(h.facts)-drop > maxKeptFacts || h.factBytes > maxKeptFactBytes; drop++ {
-		h.factBytes -= len(h.facts[drop].Text)
+		h.factBytes -= len(h.facts[drop].Text) + len(h.facts[drop].Detail)
 		h.factsAt = max(h.factsAt, h.facts[drop].at) // a page with that frame has it
 	}
 	h.facts = slices.Delete(h.facts, 0, drop)

@@ -96,6 +96,8 @@ func (*scene) Series(charge.CPID, charge.ConnectorID, charge.Time, charge.Time) 
 	return nil
 }
 
+func (*scene) BridgeDeadLetters() []view.BridgeDeadLetter { return nil }
+
 func (*scene) Changed() <-chan struct{} { return nil }
 
 func (s *scene) Facts(n uint64) ([]view.Fact, uint64) {
@@ -200,7 +202,7 @@ func (p *watcher) shown() string {
 func open(tb testing.TB, h *hub, p *watcher, to Audience) (read func(), cut func()) {
 	tb.Helper()
 	r := h.subscribe(to, p.last)
-	p.driver = !to.Staff
+	p.driver = !to.Staff && to.CPID == ""
 	return func() {
 		tb.Helper()
 		f, ok := h.nextFrame(r)
@@ -222,7 +224,7 @@ func TestAPageThatComesBackMissesNothing(t *testing.T) {
 		s := newScene(3)
 		h := newHub(s, time.Second, slog.New(slog.DiscardHandler))
 		people := []charge.Username{"ann", "bob", ""}
-		audiences := []Audience{{Staff: true}, {Username: "ann"}, {Username: "bob"}, {}}
+		audiences := []Audience{{Staff: true}, {Username: "ann"}, {Username: "bob"}, {}, {CPID: "CP_0001"}}
 		pages := make([]watcher, len(audiences))
 		reads, cuts := make([]func(), len(audiences)), make([]func(), len(audiences))
 		for i, a := range audiences {
@@ -269,6 +271,9 @@ func TestAPageThatComesBackMissesNothing(t *testing.T) {
 			read()
 			if got, want := pages[i].shown(), fresh.shown(); got != want {
 				rt.Errorf("%+v shows\n%s\nwant\n%s", a, got, want)
+			}
+			if a.CPID != "" && (len(fresh.rows) != 1 || !strings.Contains(fresh.rows[1], "CP_0001") || strings.Contains(fresh.shown(), "username")) {
+				rt.Errorf("a screen shows %s", fresh.shown())
 			}
 			var want []uint64
 			for _, f := range s.facts {

@@ -28,6 +28,9 @@ type Live interface {
 	// Series returns the points of a connector of the last hour with from <= time <
 	// to, oldest first.
 	Series(cp charge.CPID, connector charge.ConnectorID, from, to charge.Time) []view.Point
+	// BridgeDeadLetters returns the latest messages that bridges could not pass on, the
+	// latest first.
+	BridgeDeadLetters() []view.BridgeDeadLetter
 }
 
 // ErrUnderWay is the error of Orders when an order was accepted for execution and
@@ -46,6 +49,7 @@ type Orders interface {
 	Reserve(ctx context.Context, cp charge.CPID, n charge.ConnectorID, driver charge.Username) (Answer, error) // cp "" picks one
 	Cancel(ctx context.Context, id charge.ReservationID) (Answer, error)
 	Start(ctx context.Context, cp charge.CPID, n charge.ConnectorID, driver charge.Username) (Answer, error)
+	Charge(ctx context.Context, cp charge.CPID, n charge.ConnectorID, driver charge.Username) (Answer, error) // reserve, as Reserve, and start
 	Stop(ctx context.Context, id charge.SessionID) (Answer, error)
 	SetAvailability(ctx context.Context, cp charge.CPID, n charge.ConnectorID, available bool) (Answer, error) // cp "" means all, n 0 all of it
 	Simulate(ctx context.Context, cp charge.CPID, n charge.ConnectorID, action string, f charge.Fault) (Answer, error)
@@ -130,7 +134,10 @@ type Config struct {
 	// TrustedProxies are the addresses from which X-Forwarded-Host and
 	// X-Forwarded-Proto are accepted; from others they are ignored.
 	TrustedProxies []netip.Prefix
-	Tick           time.Duration // interval of the live stream's frames; 0: one second
+	// Support returns files for the support bundle that the caller alone can make: its
+	// versions, its configuration without secrets, the end of its log. nil: none.
+	Support func() map[string][]byte
+	Tick    time.Duration // interval of the live stream's frames; 0: one second
 	// Observe serves /livez, /readyz and /metrics; nil: they are not served here. With
 	// accounts, others than programs of this machine need a permission for /metrics,
 	// and get only the status of the others.

@@ -68,6 +68,8 @@ func (*network) Series(cp charge.CPID, n charge.ConnectorID, from, to charge.Tim
 	return all
 }
 
+func (*network) BridgeDeadLetters() []view.BridgeDeadLetter { return nil }
+
 // set replaces the only connector, and adds a fact.
 func (n *network) set(c view.Connector, fact string) {
 	n.mu.Lock()
@@ -115,6 +117,10 @@ func (d *orderLog) Cancel(ctx context.Context, id charge.ReservationID) (web.Ans
 
 func (d *orderLog) Start(ctx context.Context, cp charge.CPID, n charge.ConnectorID, username charge.Username) (web.Answer, error) {
 	return d.receive(ctx, "start %s %d %s", cp, n, username)
+}
+
+func (d *orderLog) Charge(ctx context.Context, cp charge.CPID, n charge.ConnectorID, username charge.Username) (web.Answer, error) {
+	return d.receive(ctx, "charge %s %d %s", cp, n, username)
 }
 
 func (d *orderLog) Stop(ctx context.Context, id charge.SessionID) (web.Answer, error) {
@@ -207,7 +213,9 @@ func (a *archive) Tickets(_ context.Context, q view.Query) (list []view.Ticket, 
 		first = last + 1
 	}
 	for n := first; n < a.rows && len(list) < q.Limit; n++ {
-		list = append(list, view.Ticket{ID: strconv.Itoa(n), Username: "=Jürgen 漢,;\"", Cost: "-3.42"})
+		list = append(list, view.Ticket{ID: strconv.Itoa(n), Username: "=Jürgen 漢,;\"", Cost: "-3.42", Tax: "-0.59", TaxPercent: "21", Lines: []view.Line{
+			{Kind: "start", Amount: "-1.00"}, {Kind: "energy", Amount: "-2.42"},
+		}})
 	}
 	return list, a.note(q)
 }

@@ -1,31 +1,14 @@
 // Accounts: who may sign in, what each role sees and may do, and what is written about it.
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
-import { after, before, test } from 'node:test'
+import { test } from 'node:test'
 import { check } from './check.mjs'
-import { launch, openPage, sizes, startDemo } from './demo.mjs'
+import { openPage, sizes } from './demo.mjs'
+import { browser, close, demo, open, useDemo } from './suite.mjs'
 
-let demo, browser
-before(async () => {
-  ;[demo, browser] = await Promise.all([startDemo('--cps', '6', '--drivers', '2'), launch()])
-})
-after(async () => {
-  await browser?.close()
-  await demo?.stop()
-})
+useDemo('--cps', '6', '--drivers', '2')
 
-async function open(path, options) {
-  const page = await openPage(browser, { as: demo.admin, ...options })
-  await page.goto(demo.base + path)
-  await page.getByRole('heading', { level: 1 }).waitFor()
-  return page
-}
 const notice = (page) => page.getByRole('region', { name: 'Notices' })
-async function close(page) {
-  const faults = page.faults
-  await page.context().close()
-  assert.deepEqual(faults, [])
-}
 
 test('the link of the demo signs in, signing out ends it, and signing in leads back', async () => {
   await demo.account('olga', 'operator')
@@ -165,7 +148,7 @@ test('a charging point gets a name; who saves later sees what was saved meanwhil
   const other = await demo.api('PATCH', 'cps/CP_0004/settings', { site: 'Harbour' }, { 'If-Match': (await demo.api('GET', 'cps/CP_0004/settings')).headers.get('ETag') })
   assert.equal(other.status, 200)
   await page.getByRole('button', { name: 'Save' }).click()
-  const conflict = page.getByRole('alert').filter({ hasText: 'Somebody else saved' })
+  const conflict = page.getByRole('alert').filter({ hasText: 'Another person saved' })
   await conflict.getByText('Harbour').waitFor()
   await check(page, 'conflict')
   assert.equal(await page.getByLabel(/^Place/).inputValue(), 'Car park', 'nothing typed is lost')

@@ -10,31 +10,13 @@
 // 200, a silent Central, "Older", a list that could not be loaded, the layout that moved, the
 // width of tables, and axe.
 import assert from 'node:assert/strict'
-import { after, before, test } from 'node:test'
-import { launch, openPage, sizes, startDemo } from './demo.mjs'
+import { test } from 'node:test'
+import { sizes } from './demo.mjs'
+import { close, demo, open, useDemo } from './suite.mjs'
 
-let demo, browser
-before(async () => {
-  ;[demo, browser] = await Promise.all([startDemo('--cps', '4', '--drivers', '0'), launch()])
-})
-after(async () => {
-  await browser?.close()
-  await demo?.stop()
-})
+useDemo('--cps', '4', '--drivers', '0')
 
-async function open(path, options) {
-  const page = await openPage(browser, { as: demo.admin, ...options })
-  await page.goto(demo.base + path)
-  await page.getByRole('heading', { level: 1 }).waitFor()
-  return page
-}
-async function close(page) {
-  const faults = page.faults
-  await page.context().close()
-  assert.deepEqual(faults, [])
-}
-
-/** Reads frames of the stream until enough says so. */
+/** Reads frames of the stream until enough returns true. */
 async function frames(enough) {
   const control = new AbortController()
   const answer = await fetch(demo.base + 'api/v1/stream', { signal: control.signal, headers: { Cookie: demo.admin.map((c) => `${c.name}=${c.value}`).join('; ') } })

@@ -1,22 +1,26 @@
-// What holds on every view of drivers and of the screen at a charging point.
+// What holds on every view.
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 
-/** Checks what holds on every view: axe, no horizontal scrolling, targets of 44 px on a phone. */
-export async function check(page, where) {
+/** What axe finds wrong with a page. */
+export async function violations(page) {
   if (!(await page.evaluate(() => 'axe' in window))) await page.evaluate(axe)
-  const violations = await page.evaluate(async () =>
+  return page.evaluate(async () =>
     (await window.axe.run(document, { resultTypes: ['violations'] })).violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.target.join(' ') + ' ' + (n.any[0]?.message ?? '')).join(', ')}`),
   )
-  assert.deepEqual(violations, [], where)
+}
+
+/** Checks what holds on every view: axe, no horizontal scrolling, targets of 44 px on a phone. */
+export async function check(page, where) {
+  assert.deepEqual(await violations(page), [], where)
   const { wide, small } = await page.evaluate(() => ({
     wide: document.documentElement.scrollWidth - document.documentElement.clientWidth,
     small: innerWidth >= 768 ? [] : [...document.querySelectorAll('a[href], button, input:not(.unseen), select, textarea, summary')]
       .filter((e) => e.checkVisibility() && e.getBoundingClientRect().top > -1)
-      // A box is reached by its label.
+      // A checkbox is reached by its label.
       .map((e) => ({ name: (e.getAttribute('aria-label') ?? e.textContent ?? '').trim().slice(0, 40), r: (/^(checkbox|radio)$/.test(e.type) ? (e.closest('label') ?? e) : e).getBoundingClientRect(), inline: getComputedStyle(e).display === 'inline' }))
       .filter(({ r, inline }) => !inline && r.width > 0 && (r.height < 44 || r.width < 44))
       .map(({ name, r }) => `${name} ${Math.round(r.width)}×${Math.round(r.height)}`),

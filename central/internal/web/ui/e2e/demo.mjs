@@ -7,32 +7,43 @@ import { chromium } from 'playwright-core'
 
 const root = new URL('../../../../../', import.meta.url).pathname
 
-/** Runs bin/sim demo with arguments; url is its page. */
+/** Runs bin/sim demo with arguments; url is its link that signs in, mqtt and kafka the addresses of its brokers. */
 export async function startDemo(...args) {
   const data = mkdtempSync(join(tmpdir(), 'carga-e2e-'))
-  const child = spawn(join(root, 'bin/sim'), ['demo', '--no-open', '--data', data, '--http', '127.0.0.1:0', '--kafka', '127.0.0.1:0', '--mqtt', '127.0.0.1:0', ...args], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
+  let child, url, base, mqtt, kafka
   // Also when the tests are ended from outside.
   const kill = () => child.kill('SIGKILL')
   process.once('exit', kill)
   for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => process.exit(1))
-  let printed = ''
-  const url = await new Promise((resolve, reject) => {
-    const read = (chunk) => {
-      printed += chunk
-      // With accounts the demo prints a link that signs in, after the address.
-      const link = /http:\/\/127\.0\.0\.1:\d+\/signin\?\S+/.exec(printed)
-      const plain = /http:\/\/127\.0\.0\.1:\d+(?=\/?\s)/.exec(printed)
-      if (link) resolve(link[0])
-      else if (plain) setTimeout(() => resolve(plain[0] + '/'), 700)
-    }
-    child.stdout.on('data', read)
-    child.stderr.on('data', read)
-    child.on('exit', (code) => reject(new Error(`the demo ended with ${code}: ${printed}`)))
-    setTimeout(() => reject(new Error('the demo printed no address: ' + printed)), 60_000).unref()
-  })
-  const base = new URL('/', url).href
+  async function begin() {
+    child = spawn(join(root, 'bin/sim'), ['demo', '--no-open', '--data', data, '--http', '127.0.0.1:0', '--kafka', '127.0.0.1:0', '--mqtt', '127.0.0.1:0', ...args], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    let printed = ''
+    url = await new Promise((resolve, reject) => {
+      const read = (chunk) => {
+        printed += chunk
+        const link = /http:\/\/127\.0\.0\.1:\d+\/signin\?\S+/.exec(printed)
+        if (link) resolve(link[0])
+      }
+      child.stdout.on('data', read)
+      child.stderr.on('data', read)
+      child.on('exit', (code) => reject(new Error(`the demo ended with ${code}: ${printed}`)))
+      setTimeout(() => reject(new Error('the demo printed no link: ' + printed)), 60_000).unref()
+    })
+    base = new URL('/', url).href
+    const address = (name) => new RegExp(name + '\\D*(127\\.0\\.0\\.1:\\d+)').exec(printed)?.[1]
+    mqtt = address('MQTT')
+    kafka = address('Kafka')
+  }
+  async function end() {
+    child.removeAllListeners('exit')
+    const ended = new Promise((r) => child.once('exit', r))
+    child.kill('SIGCONT')
+    child.kill('SIGTERM')
+    await ended
+  }
+  await begin()
   /** A request to the API, signed in by cookies. */
   async function api(cookies, method, path, body, headers = {}) {
     const answer = await fetch(base + 'api/v1/' + path, {
@@ -47,10 +58,20 @@ export async function startDemo(...args) {
     const [, name, value] = /^([^=]+)=([^;]*)/.exec(line)
     return { name, value, domain: '127.0.0.1', path: '/', httpOnly: true, sameSite: 'Strict' }
   })
-  const admin = url === base ? [] : cookiesOf((await fetch(url, { redirect: 'manual' })).headers)
+  const admin = cookiesOf((await fetch(url, { redirect: 'manual' })).headers)
   return {
-    url,
-    base,
+    get url() {
+      return url
+    },
+    get base() {
+      return base
+    },
+    get mqtt() {
+      return mqtt
+    },
+    get kafka() {
+      return kafka
+    },
     admin,
     api: (method, path, body, headers) => api(admin, method, path, body, headers),
     /** Makes an account and signs it in; returns its cookies. */
@@ -60,16 +81,17 @@ export async function startDemo(...args) {
       if (made.status !== 201) throw new Error(`the account ${name}: ${made.status} ${JSON.stringify(made.body)}`)
       return cookiesOf((await api([], 'POST', 'session', { name, password })).headers)
     },
-    pid: child.pid,
+    get pid() {
+      return child.pid
+    },
+    /** Stops it; begin starts it again, with its data, at another address. */
+    end,
+    begin,
     freeze: () => child.kill('SIGSTOP'),
     thaw: () => child.kill('SIGCONT'),
     async stop() {
-      child.removeAllListeners('exit')
       process.removeListener('exit', kill)
-      const ended = new Promise((r) => child.once('exit', r))
-      child.kill('SIGCONT')
-      child.kill('SIGTERM')
-      await ended
+      await end()
       rmSync(data, { recursive: true, force: true })
     },
   }

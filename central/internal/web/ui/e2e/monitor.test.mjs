@@ -1,17 +1,11 @@
 // The screen at a charging point, and its checklist for an installer.
 import assert from 'node:assert/strict'
-import { after, before, describe, test } from 'node:test'
+import { describe, test } from 'node:test'
 import { check, shot } from './check.mjs'
-import { launch, openPage, sizes, startDemo } from './demo.mjs'
+import { openPage, sizes } from './demo.mjs'
+import { browser, demo, useDemo } from './suite.mjs'
 
-let demo, browser
-before(async () => {
-  ;[demo, browser] = await Promise.all([startDemo('--cps', '4', '--drivers', '0'), launch()])
-})
-after(async () => {
-  await browser?.close()
-  await demo?.stop()
-})
+useDemo('--cps', '4', '--drivers', '0')
 
 const post = (page, path, body) =>
   page.evaluate(async ([p, b]) => {
@@ -41,7 +35,7 @@ describe('the screen at a charging point', { concurrency: 1 }, () => {
     await page.getByRole('button', { name: 'Plug in' }).click()
     await page.getByText('Charging', { exact: true }).waitFor({ timeout: 30_000 })
     await page.waitForFunction(() => /[1-9][\d.]*\skW(?!h)/.test(document.querySelector('main').textContent), null, { timeout: 30_000 })
-    await page.waitForTimeout(2500)
+    await page.getByText(/\d*[1-9]\d*\skWh/).first().waitFor()
     await check(page, 'charging')
     await shot(page, 'm-desktop-en-3-charging')
     assert.doesNotMatch(await page.locator('body').innerText(), /Marta/)
@@ -49,7 +43,7 @@ describe('the screen at a charging point', { concurrency: 1 }, () => {
 
     const tablet = await open('tablet', 'es-ES', 'm/CP_0001')
     await tablet.getByText('Cargando', { exact: true }).waitFor()
-    await tablet.waitForTimeout(1500)
+    await tablet.getByText(/\d*[1-9]\d*\skWh/).first().waitFor()
     await check(tablet, 'tablet charging')
     await shot(tablet, 'm-tablet-es-3-charging')
 
@@ -120,7 +114,7 @@ describe('the screen at a charging point', { concurrency: 1 }, () => {
     await page.context().close()
   })
 
-  test('Central stops: the screen says so within 3 s, and recovers by itself', async () => {
+  test('Central stops: the screen reports it within 3 s, and recovers by itself', async () => {
     const page = await open('tablet', 'en-GB', 'm/CP_0002')
     await page.getByText('Free', { exact: true }).waitFor()
     demo.freeze()

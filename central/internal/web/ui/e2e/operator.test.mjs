@@ -1,47 +1,20 @@
 // The views of operators, in a real browser against the real demo. Things are looked up by
 // role and label: what has neither cannot be used with a screen reader.
 import assert from 'node:assert/strict'
-import { mkdirSync, readFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
-import { after, before, test } from 'node:test'
-import { go, launch, openPage, sizes, startDemo } from './demo.mjs'
+import { mkdirSync } from 'node:fs'
+import { test } from 'node:test'
+import { violations } from './check.mjs'
+import { go, openPage, sizes } from './demo.mjs'
 import { startProxy } from './proxy.mjs'
+import { browser, close, demo, open, useDemo } from './suite.mjs'
 
-const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 const shots = process.env.SCREENSHOTS
 if (shots) mkdirSync(shots, { recursive: true })
 
-let demo, browser
-before(async () => {
-  demo = await startDemo('--cps', '12', '--drivers', '6')
-  browser = await launch()
-})
-after(async () => {
-  await browser?.close()
-  await demo?.stop()
-})
-
-/** Opens a view, signed in. */
-async function open(path, options) {
-  const page = await openPage(browser, { as: demo.admin, ...options })
-  await page.goto((options?.base ?? demo.base) + path)
-  await page.getByRole('heading', { level: 1 }).waitFor()
-  return page
-}
-
-async function close(page) {
-  const faults = page.faults
-  await page.context().close()
-  assert.deepEqual(faults, [])
-}
-
-async function violations(page) {
-  if (!(await page.evaluate(() => 'axe' in window))) await page.evaluate(axe)
-  const found = await page.evaluate(() => window.axe.run(document, { resultTypes: ['violations'] }))
-  return found.violations.flatMap((v) => v.nodes.map((n) => `${v.id}: ${n.target}`))
-}
+useDemo('--cps', '12', '--drivers', '6')
 
 const charging = (page) => page.getByRole('link', { name: /con+ector \d+\s*,\s*(charging|cargando)/i })
+
 test('filters are in the address and survive a reload', async () => {
   const page = await open('')
   await charging(page).first().waitFor()

@@ -2,6 +2,7 @@
 import { createServer, request } from 'node:http'
 
 export async function startProxy(target, path = '') {
+  let to = target
   const sockets = new Set()
   let down = false
   const server = createServer((req, res) => {
@@ -13,7 +14,7 @@ export async function startProxy(target, path = '') {
       res.writeHead(404).end()
       return
     }
-    const up = new URL(target)
+    const up = new URL(to)
     const on = request({ host: up.hostname, port: up.port, path: req.url.slice(path.length), method: req.method, headers: { ...req.headers, host: up.host } }, (answer) => {
       res.writeHead(answer.statusCode, answer.headers)
       answer.pipe(res)
@@ -34,7 +35,9 @@ export async function startProxy(target, path = '') {
       down = true
       cut()
     },
-    recover() {
+    /** Answers again, from a Central at another address if that is given. */
+    recover(target = to) {
+      to = target
       down = false
     },
     stop() {

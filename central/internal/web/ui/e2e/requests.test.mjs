@@ -1,17 +1,11 @@
 // A list of requests, the code of a charging point, prices, outages, and a driver's account.
 import assert from 'node:assert/strict'
-import { after, before, describe, test } from 'node:test'
+import { describe, test } from 'node:test'
 import { check, shot } from './check.mjs'
-import { launch, openPage, sizes, startDemo } from './demo.mjs'
+import { openPage, sizes } from './demo.mjs'
+import { browser, demo, useDemo } from './suite.mjs'
 
-let demo, browser
-before(async () => {
-  ;[demo, browser] = await Promise.all([startDemo('--cps', '8', '--drivers', '0'), launch()])
-})
-after(async () => {
-  await browser?.close()
-  await demo?.stop()
-})
+useDemo('--cps', '8', '--drivers', '0')
 
 /** A page that is signed in, with the name of a driver kept. */
 async function open(path, { size = 'phone', locale = 'en-GB', name = '', as = demo.admin, mock } = {}) {
@@ -78,11 +72,11 @@ describe('a driver', { concurrency: 1 }, () => {
     await page.context().close()
   })
 
-  test('is told why a charging point is not free, without the name of who has it', async () => {
+  test('sees why a charging point is not free, without the name of the driver who has it', async () => {
     const page = await open('c/CP_0005', { name: 'Marta' })
-    await order(page, 'reservations', { cp_id: 'CP_0005', username: 'Somebody Else' })
-    await page.getByText('Someone else has reserved it.').waitFor()
-    assert.doesNotMatch(await page.locator('body').innerText(), /Somebody/)
+    await order(page, 'reservations', { cp_id: 'CP_0005', username: 'Another Driver' })
+    await page.getByText('Another driver has reserved it.').waitFor()
+    assert.doesNotMatch(await page.locator('body').innerText(), /Another Driver/)
     assert.equal(await page.locator('.knob').count(), 0, 'only buttons that can work')
     await check(page, 'not free')
     await page.getByRole('link', { name: 'Choose another' }).click()
@@ -107,7 +101,7 @@ describe('a driver', { concurrency: 1 }, () => {
 
   test('has a name from the account, and neither sees nor orders anything of others', async () => {
     const as = await demo.account('jordi', 'driver', 'Jordi Pla')
-    await demo.api('POST', 'reservations', { cp_id: 'CP_0007', username: 'Somebody Else' })
+    await demo.api('POST', 'reservations', { cp_id: 'CP_0007', username: 'Another Driver' })
     const page = await open('', { as })
     await page.waitForURL(/\/d$/)
     await page.getByRole('link', { name: /^Any free one/ }).waitFor()
@@ -120,7 +114,7 @@ describe('a driver', { concurrency: 1 }, () => {
       await reader.cancel()
       return JSON.parse(/^data: (.*)$/m.exec(text)[1])
     }, demo.base + 'api/v1/stream')
-    assert.doesNotMatch(JSON.stringify(rows), /Somebody|"parts"|"books"|"bridges"/)
+    assert.doesNotMatch(JSON.stringify(rows), /Another Driver|"parts"|"books"|"bridges"/)
     assert.ok(rows.rows.every((r) => r.link === 'online'), JSON.stringify(rows.rows[0]))
     await page.getByText(/^Not free/).click()
     await page.goto(demo.base + 'm/CP_0001')
@@ -133,7 +127,7 @@ describe('a driver', { concurrency: 1 }, () => {
     await page.context().close()
   })
 
-  test('Central stops: the page says so within 3 s, orders nothing, and recovers by itself', async () => {
+  test('Central stops: the page reports it within 3 s, orders nothing, and recovers by itself', async () => {
     const page = await open('d?any=1', { name: 'Marta' })
     await page.getByText('Slide to start').waitFor()
     demo.freeze()

@@ -1,26 +1,11 @@
 // Prices: versions, a new one with its preview, and the lines of a receipt.
 import assert from 'node:assert/strict'
-import { after, before, test } from 'node:test'
+import { test } from 'node:test'
 import { check, shot } from './check.mjs'
-import { launch, openPage, sizes, startDemo } from './demo.mjs'
+import { sizes } from './demo.mjs'
+import { close, demo, open, useDemo } from './suite.mjs'
 
-let demo, browser
-before(async () => {
-  demo = await startDemo('--cps', '6', '--drivers', '4')
-  browser = await launch()
-})
-after(async () => {
-  await browser?.close()
-  await demo?.stop()
-})
-
-async function open(path, options) {
-  const page = await openPage(browser, options)
-  if (demo.url !== demo.base) await page.goto(demo.url)
-  await page.goto(demo.base + path)
-  await page.getByRole('heading', { level: 1 }).waitFor()
-  return page
-}
+useDemo('--cps', '6', '--drivers', '4')
 
 test('an operator adds a version, sees what it would have meant, and a receipt has lines', async () => {
   const page = await open('tickets')
@@ -50,12 +35,10 @@ test('an operator adds a version, sees what it would have meant, and a receipt h
 
   // A version never changes: its name is refused.
   await page.getByLabel('Name of the version').fill('winter-1')
-  await page.waitForTimeout(6000) // the result of the order makes place for the button
   await page.getByRole('button', { name: 'New version…' }).click()
   await page.getByRole('dialog').getByRole('button', { name: 'New version' }).click()
   await page.getByText(/there is a version winter-1/).first().waitFor()
-  assert.deepEqual(page.faults, [])
-  await page.context().close()
+  await close(page)
 })
 
 test('it fits a phone, in Spanish', async () => {
@@ -63,6 +46,5 @@ test('it fits a phone, in Spanish', async () => {
   await page.getByText(/^Costarían/).waitFor()
   await check(page, 'tarifas')
   await shot(page, 'tariffs-phone')
-  assert.deepEqual(page.faults, [])
-  await page.context().close()
+  await close(page)
 })

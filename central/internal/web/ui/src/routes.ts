@@ -38,10 +38,10 @@ export const routes: Entry[] = [
   { path: '/d/receipts', title: () => t.drive.receipts.title, load: driver('Receipts'), roles: [...staff, 'driver'], bare: true, own: true },
   { path: '/d/receipts/:id', title: () => t.drive.receipts.one, load: driver('Receipt'), roles: [...staff, 'driver'], bare: true, own: true },
   { path: '/c/:cp', title: () => t.drive.title, load: driver('Point'), roles: [...staff, 'driver'], bare: true, own: true },
-  { path: '/m/:cp', title: () => t.monitor.title, load: monitor('Monitor'), roles: staff, bare: true, own: true },
-  { path: '/signin', title: () => t.account.signIn, load: account('SignIn'), roles: ['', ...staff, 'driver'], bare: true },
-  { path: '/setup', title: () => t.account.setup, load: account('Setup'), roles: ['', ...staff, 'driver'], bare: true },
+  { path: '/m/:cp', title: () => t.monitor.title, load: monitor('Monitor'), roles: [...staff, 'screen'], bare: true, own: true },
+  { path: '/signin', title: () => t.account.signIn, load: account('SignIn'), roles: ['', ...staff, 'driver', 'screen'], bare: true },
+  { path: '/setup', title: () => t.account.setup, load: account('Setup'), roles: ['', ...staff, 'driver', 'screen'], bare: true },
 ]
 
-/** Where a role begins. */
-export const home = (role: Role): string => (role === 'driver' ? 'd' : '')
+/** Where a person or a screen begins. */
+export const home = (role: Role, cp = ''): string => (role === 'driver' ? 'd' : role === 'screen' ? 'm/' + cp : '')

@@ -125,6 +125,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/bridge-dead-letters": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The latest messages that bridges could not pass on
+         * @description They are on the topic of dead letters. They cannot be replayed: their senders send them again, or are not agents.
+         */
+        get: operations["list-bridge-dead-letters"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/central/lift-fence": {
         parameters: {
             query?: never;
@@ -136,6 +156,23 @@ export interface paths {
         put?: never;
         /** Let this Central order again although another took over */
         post: operations["lift-fence"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/charges": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Reserve a connector for a driver, and start a session there when the driver plugs in */
+        post: operations["charge"];
         delete?: never;
         options?: never;
         head?: never;
@@ -573,6 +610,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/session/screen": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Sign in the screen at a charging point: the answer sets a cookie */
+        post: operations["sign-in-screen"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/sessions": {
         parameters: {
             query?: never;
@@ -688,6 +742,26 @@ export interface paths {
         };
         /** Totals of tickets by period and currency */
         get: operations["sum-tickets"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/support": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The support bundle: an archive with versions, configuration, health, metrics, counts, alarms and the end of the log
+         * @description It has no secret, and no name of a driver but those in the texts of alarms and log lines, and in the configuration.
+         */
+        get: operations["get-support"];
         put?: never;
         post?: never;
         delete?: never;
@@ -866,6 +940,8 @@ export interface components {
             version: string;
         };
         AddTokenInputBody: {
+            /** @description of a screen: the charging point that it shows, and nothing else */
+            cp_id?: string;
             /**
              * Format: int64
              * @description how long it can be used; absent: until it is revoked
@@ -874,7 +950,7 @@ export interface components {
             /** @description what it is for */
             name: string;
             /** @enum {string} */
-            role: "admin" | "operator" | "auditor" | "driver";
+            role: "admin" | "operator" | "auditor" | "driver" | "screen";
             /** @description of a driver */
             username?: string;
         };
@@ -883,6 +959,8 @@ export interface components {
             alarm_id: number;
             at: string;
             cp_id?: string;
+            /** @enum {string} */
+            ended_by?: "clear" | "explain" | "release" | "settle" | "itself" | "repair";
             kind: string;
             /** @enum {string} */
             state: "open" | "cleared";
@@ -959,6 +1037,19 @@ export interface components {
             /** Format: int64 */
             unusable: number;
         };
+        BridgeDeadLetter: {
+            body: string;
+            key?: string;
+            /** Format: int64 */
+            offset: number;
+            /** Format: int64 */
+            partition: number;
+            reason: string;
+            received_at: string;
+            /** Format: int64 */
+            size: number;
+            topic: string;
+        };
         CP: {
             admitted: boolean;
             agent?: string;
@@ -1030,6 +1121,7 @@ export interface components {
             reservation_id?: string;
             reserved_until?: string;
             session_id?: string;
+            session_since?: string;
             status: string;
             username?: string;
             values_at?: string;
@@ -1136,6 +1228,9 @@ export interface components {
             /** Format: int64 */
             unaccounted_wh: number;
         };
+        ItemsOutputBridgeDeadLetterBody: {
+            items: components["schemas"]["BridgeDeadLetter"][];
+        };
         ItemsOutputLoginViewBody: {
             items: components["schemas"]["LoginView"][];
         };
@@ -1219,6 +1314,8 @@ export interface components {
              * @enum {string}
              */
             access: "accounts" | "open";
+            /** @description the charging point that a screen shows */
+            cp_id?: string;
             /** @description of the account; empty: not signed in */
             name: string;
             /** @description what the page offers */
@@ -1227,7 +1324,7 @@ export interface components {
              * @description empty: not signed in
              * @enum {string}
              */
-            role: "" | "admin" | "operator" | "auditor" | "driver";
+            role: "" | "admin" | "operator" | "auditor" | "driver" | "screen";
             /** @description there is no account yet: make the first one */
             setup: boolean;
             /** @description the driver that the account is */
@@ -1243,6 +1340,7 @@ export interface components {
             parts: components["schemas"]["Part"][] | null;
         };
         Part: {
+            fenced?: boolean;
             name: string;
             reason?: string;
             since: string;
@@ -1345,6 +1443,10 @@ export interface components {
             cp_id?: string;
             /** @description a driver may leave it out, and names no other */
             username?: string;
+        };
+        ScreenInputBody: {
+            /** @description the secret of a token of the role screen */
+            token: string;
         };
         Series: {
             /** Format: int64 */
@@ -1467,13 +1569,15 @@ export interface components {
             tickets: number;
         };
         Token: {
+            /** @description the charging point that a screen shows */
+            cp_id?: string;
             expires_at?: string;
             made_at: string;
             made_by: string;
             name: string;
             revoked_at?: string;
             /** @enum {string} */
-            role: "admin" | "operator" | "auditor" | "driver";
+            role: "admin" | "operator" | "auditor" | "driver" | "screen";
             /** @description send it as Authorization: Bearer */
             secret?: string;
             token_id: string;
@@ -2638,6 +2742,80 @@ export interface operations {
             };
         };
     };
+    "list-bridge-dead-letters": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ItemsOutputBridgeDeadLetterBody"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Misdirected Request */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
     "lift-fence": {
         parameters: {
             query?: never;
@@ -2661,6 +2839,151 @@ export interface operations {
                 };
             };
             /** @description The order was accepted: a command follows, which Location names, or its result is not known yet. */
+            202: {
+                headers: {
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Answer"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unsupported Media Type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Misdirected Request */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    charge: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Chosen by the client for one order: for 24 h the same request with the same key has no second effect and the same answer. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReserveInputBody"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
             202: {
                 headers: {
                     Location?: string;
@@ -6153,6 +6476,139 @@ export interface operations {
             };
         };
     };
+    "sign-in-screen": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ScreenInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "Set-Cookie"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Me"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unsupported Media Type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Misdirected Request */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
     "list-sessions": {
         parameters: {
             query?: {
@@ -7124,6 +7580,82 @@ export interface operations {
             };
         };
     };
+    "get-support": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "Content-Disposition"?: string;
+                    "Content-Type"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/zip": string;
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Misdirected Request */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
     "list-tariffs": {
         parameters: {
             query?: never;
@@ -7471,6 +8003,8 @@ export interface operations {
                 username?: string;
                 /** @description csv is text/csv by RFC 4180, excel the same with semicolons, decimal commas and Windows-1252; both have all rows, whatever limit is */
                 format?: "json" | "csv" | "excel";
+                /** @description only of this session: its ticket, and a correction if there is one */
+                session_id?: string;
                 /** @description next of the page before */
                 after?: string;
             };

@@ -13,7 +13,7 @@ import { self } from './self.svelte'
 import { type Data, Service, fresh, ticketOf } from './service.svelte'
 
 export const nameOf = (s: RowState): string => s.name || s.cp_id
-/** What tells a connector from others, below its name. */
+/** What distinguishes a connector from others, below its name. */
 export function whereOf(s: RowState): string {
   const many = live.row(s.cp_id, s.connector === 1 ? 2 : 1) !== undefined
   return [s.name ? s.cp_id : '', many ? t.drive.choose.connector(s.connector) : '', s.place].filter(Boolean).join(' · ')
@@ -64,9 +64,9 @@ class Own {
     this.#newsText = ''
   }
 
-  /** Tells the driver: as a notice, to screen readers, and in the title while it looks
+  /** Informs the driver: as a notice, to screen readers, and in the title while it looks
    *  elsewhere. What the view shows anyway needs no notice. */
-  tell(text: string, tone: 'info' | 'good' | 'bad' = 'info', href?: string): void {
+  inform(text: string, tone: 'info' | 'good' | 'bad' = 'info', href?: string): void {
     const seen = document.hasFocus() && !document.hidden
     const here = router.path === '/d' || router.path === '/d/list' || router.path.startsWith('/c/')
     if (seen && here && tone !== 'bad') toasts.announce(text)
@@ -84,7 +84,7 @@ class Own {
   /** Begins to charge at a connector that is reserved already. */
   use(s: RowState): void {
     this.finished = null
-    this.#run({ ...fresh(self.name, s.cp_id, s.connector), phase: 'kept', reservation: s.reservation_id ?? '' })
+    this.#run({ ...fresh(self.name, s.cp_id, s.connector), reservation: s.reservation_id ?? '' })
   }
 
   #run(data: Data): void {
@@ -118,7 +118,7 @@ class Own {
       const id = s.session_id!
       now.add(id)
       const was = this.#seen.get(id)
-      if (!was) this.tell(t.drive.events.started(nameOf(s)), 'good')
+      if (!was) this.inform(t.drive.events.started(nameOf(s)), 'good')
       else if (was.status) this.#changes(was, s)
       this.#seen.set(id, { cp: s.cp_id, connector: s.connector, status: s.faults?.length ? 'faulted' : s.status, link: s.link, begun: was?.begun || untrack(() => row.values.e > 0) })
     }
@@ -130,29 +130,29 @@ class Own {
     kept.set('trips', JSON.stringify([...this.#seen].map(([session, s]) => ({ session, cp: s.cp, connector: s.connector }))))
     const first = held[0]
     const id = first?.state.reservation_id ?? ''
-    if (this.#held && !id && charging.length === 0 && this.service?.data.phase !== 'cancelled') this.tell(t.drive.events.lapsed)
-    if (id && id !== this.#held) this.tell(t.drive.events.kept(nameOf(first!.state)), 'good')
+    if (this.#held && !id && charging.length === 0 && this.service?.data.phase !== 'cancelled') this.inform(t.drive.events.lapsed)
+    if (id && id !== this.#held) this.inform(t.drive.events.kept(nameOf(first!.state)), 'good')
     this.#held = id
   }
 
   #changes(was: { status: string; link: string; begun: boolean }, s: RowState): void {
     const e = t.drive.events
-    if (s.faults?.length && was.status !== 'faulted') return this.tell(e.fault(word(t.fault, s.faults[0])), 'bad')
-    if (s.link === 'offline' && was.link !== 'offline') this.tell(e.offline, 'bad')
-    if (s.link === 'online' && was.link === 'offline') this.tell(e.online, 'good')
+    if (s.faults?.length && was.status !== 'faulted') return this.inform(e.fault(word(t.fault, s.faults[0])), 'bad')
+    if (s.link === 'offline' && was.link !== 'offline') this.inform(e.offline, 'bad')
+    if (s.link === 'online' && was.link === 'offline') this.inform(e.online, 'good')
     if (!was.begun) return
-    if (s.status === 'suspended_ev' && was.status === 'charging') this.tell(e.paused)
-    if (s.status === 'charging' && was.status.startsWith('suspended')) this.tell(e.resumed)
+    if (s.status === 'suspended_ev' && was.status === 'charging') this.inform(e.paused)
+    if (s.status === 'charging' && was.status.startsWith('suspended')) this.inform(e.resumed)
   }
 
   async #end(session: string, cp: string, connector: number): Promise<void> {
     this.finished = { session, cp, connector, ticket: null }
     for (let tries = 0; tries < 60; tries++) {
       try {
-        const ticket = await ticketOf(session, self.name)
+        const ticket = await ticketOf(session)
         if (ticket) {
           if (this.finished?.session === session) this.finished = { session, cp, connector, ticket }
-          this.tell(t.drive.events.finished(fmt.energy(ticket.energy_wh), fmt.money(ticket.cost, ticket.currency)), 'good', 'd/receipts/' + ticket.ticket_id)
+          this.inform(t.drive.events.finished(fmt.energy(ticket.energy_wh), fmt.money(ticket.cost, ticket.currency)), 'good', 'd/receipts/' + ticket.ticket_id)
           if (this.service?.data.session === session && this.service.over) this.clear()
           return
         }

@@ -1,5 +1,5 @@
 // Who charges: the driver of the account, or the name that a person gives where
-// everybody may charge. That name is kept in this browser.
+// all may charge. That name is kept in this browser.
 import { who } from '../lib/me.svelte'
 import { kept } from '../lib/settings.svelte'
 

@@ -1,11 +1,11 @@
 // One charge from the request to the ticket. Every step is an order with a key that is
 // kept, so a step that is repeated after a reload or an outage has no second effect.
-import { type Answer, type Command, type Page, Problem, type Session, type Ticket, get, newKey, post } from '../lib/api'
+import { type Answer, type Command, type Page, Problem, type Reservation, type Session, type Ticket, get, newKey, post } from '../lib/api'
 import { t } from '../lib/i18n.svelte'
 import { live } from '../lib/live.svelte'
 import { ended } from '../lib/orders'
 
-export type Phase = 'waiting' | 'asking' | 'kept' | 'plug' | 'charging' | 'finished' | 'refused' | 'cancelled'
+export type Phase = 'waiting' | 'asking' | 'plug' | 'charging' | 'finished' | 'refused' | 'cancelled'
 
 /** What is kept of a charge. cp is "" until Central has chosen one. */
 export type Data = {
@@ -17,15 +17,18 @@ export type Data = {
   phase: Phase
   reservation: string
   session: string
-  command: string
+  tried: number // charging points that did not answer
   unwanted: boolean // the driver has ended it: what is on its way is ended too
   why: string // a word of t.drive.why
   ticket: Ticket | null
 }
 
 export const fresh = (username: string, cp = '', connector = 0): Data => ({
-  key: newKey(), username, any: cp === '', cp, connector, phase: 'asking', reservation: '', session: '', command: '', unwanted: false, why: '', ticket: null,
+  key: newKey(), username, any: cp === '', cp, connector, phase: 'asking', reservation: '', session: '', tried: 0, unwanted: false, why: '', ticket: null,
 })
+
+/** How many charging points are asked for any free one. */
+const maxTried = 3
 
 const over = (p: Phase): boolean => p === 'finished' || p === 'refused' || p === 'cancelled'
 const pause = (ms: number) => new Promise((r) => setTimeout(r, ms))
@@ -86,41 +89,43 @@ export class Service {
 
   async #step(): Promise<void> {
     const d = this.data
-    if (d.phase === 'asking') return this.#ask(d)
-    if (d.phase === 'kept') return this.#start(d)
+    if (d.phase === 'charging') return this.#charge(d)
     if (d.phase === 'plug') return this.#plug(d)
-    return this.#charge(d)
+    return this.#ask(d)
   }
 
-  /** Has a connector reserved. */
+  /** Has a connector reserved and the session ordered: one order. The session begins when the driver plugs in. */
   async #ask(d: Data): Promise<void> {
     const body = { username: d.username, ...(d.any ? {} : { cp_id: d.cp }), ...(d.any || !d.connector ? {} : { connector: d.connector }) }
-    const a = await post<Answer>('reservations', body, d.key + '.reserve')
+    const a = await post<Answer>('charges', body, `${d.key}.charge.${d.tried}`)
     const id = a.commands?.[0] ?? ''
-    this.#set({ cp: a.cp_id ?? d.cp, connector: a.connector ?? d.connector, reservation: a.reservation_id ?? '' })
+    this.#set({ cp: a.cp_id ?? d.cp, connector: a.connector ?? d.connector, reservation: a.reservation_id ?? '', session: a.session_id ?? '' })
     const c = id ? await this.#end(id) : null
     if (this.data.unwanted) return this.#giveUp()
-    if (c && c.state !== 'done') return this.#set({ phase: 'refused', why: c.reason || (c.state === 'expired' ? 'cp_unreachable' : c.state) })
-    this.#set({ phase: 'kept' })
+    if (!c || c.state === 'done') return this.#set({ phase: 'plug' })
+    if (c.state !== 'expired') return this.#giveUp('refused', c.reason || c.state)
+    if (!d.any || d.tried + 1 >= maxTried) return this.#giveUp('refused', 'cp_unreachable')
+    await this.#giveUp('asking')
+    if (this.data.phase === 'asking') this.#set({ cp: '', connector: 0, reservation: '', session: '', tried: d.tried + 1 })
   }
 
-  /** Has the session started: it begins when the driver plugs in. */
-  async #start(d: Data): Promise<void> {
-    if (this.data.unwanted) return this.#giveUp()
-    const a = await post<Answer>('sessions', { cp_id: d.cp, connector: d.connector, username: d.username }, d.key + '.start')
-    this.#set({ phase: 'plug', session: a.session_id ?? '', command: a.commands?.[0] ?? '' })
-  }
+  #idle = 0 // polls in which Central waited for nothing at the connector
 
+  /** Waits until the session begins, or its reservation is over. */
   async #plug(d: Data): Promise<void> {
     if (this.data.unwanted) return this.#giveUp()
-    if (live.row(d.cp, d.connector)?.state.session_id === d.session) return this.#set({ phase: 'charging' })
-    const c = await get<Command>('commands/' + d.command, { wait: '2s' }, undefined, 10_000)
-    if (c.state === 'done') return this.#set({ phase: 'charging' })
-    if (ended(c) && this.data.phase === 'plug') {
-      // The session may have begun all the same, such as when another command replaced this one.
+    const row = live.row(d.cp, d.connector)?.state
+    if (row?.session_id === d.session) return this.#set({ phase: 'charging' })
+    await pause(1000)
+    const r = await get<Reservation>('reservations/' + d.reservation)
+    if (this.data.phase !== 'plug') return
+    if (r.state === 'used' || r.state === 'ended') {
       if (await this.#open(d.session)) return this.#set({ phase: 'charging' })
-      await this.#giveUp('refused', c.reason || (c.state === 'expired' ? 'expired' : c.state))
+      return this.#set({ phase: 'refused', why: r.reason === 'expired' ? 'reservation_expired' : r.reason || 'other' })
     }
+    // Central waits for the start as long as it wants it: then the charging point has refused it.
+    this.#idle = live.link === 'live' && live.row(d.cp, d.connector)?.state.waits_for === undefined ? this.#idle + 1 : 0
+    if (this.#idle >= 5) await this.#giveUp('refused', 'other')
   }
 
   /** Stops the session. Repeats are one order, because of the key. */
@@ -142,7 +147,7 @@ export class Service {
     const s = await this.#open(d.session)
     if (s?.state === 'orphaned') return this.#set({ phase: 'refused', why: 'session_orphaned' })
     if (s?.state !== 'closed') return pause(700).then(() => undefined)
-    const ticket = await ticketOf(d.session, d.username)
+    const ticket = await ticketOf(d.session)
     if (ticket) this.#set({ phase: 'finished', ticket })
   }
 
@@ -167,9 +172,9 @@ export class Service {
   async #giveUp(phase: Phase = 'cancelled', why = ''): Promise<void> {
     if (this.data.reservation) {
       try {
-        const a = await post<Answer>(`reservations/${this.data.reservation}/cancel`, {}, this.data.key + '.cancel')
+        const a = await post<Answer>(`reservations/${this.data.reservation}/cancel`, {}, `${this.data.key}.cancel.${this.data.tried}`)
         const id = a.commands?.[0]
-        for (let i = 0; id && i < 5 && !ended(await get<Command>('commands/' + id, { wait: '2s' }, undefined, 10_000)); i++);
+        for (let i = 0; id && phase !== 'asking' && i < 5 && !ended(await get<Command>('commands/' + id, { wait: '2s' }, undefined, 10_000)); i++);
       } catch (err) {
         if (again(err)) throw err // over already, otherwise
       }
@@ -190,7 +195,7 @@ export class Service {
 }
 
 /** The ticket of a session, if there is one yet. */
-export async function ticketOf(session: string, username: string): Promise<Ticket | null> {
-  const page = await get<Page<Ticket>>('tickets', { username, limit: 50 })
-  return page.items.find((k) => k.session_id === session && !k.corrects) ?? null
+export async function ticketOf(session: string): Promise<Ticket | null> {
+  const page = await get<Page<Ticket>>('tickets', { session_id: session })
+  return page.items.find((k) => !k.corrects) ?? null
 }

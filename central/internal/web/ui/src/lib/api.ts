@@ -6,6 +6,7 @@ type Schemas = components['schemas']
 export type Alarm = Schemas['Alarm']
 export type Answer = Schemas['Answer']
 export type Books = Schemas['Books']
+export type BridgeDeadLetter = Schemas['BridgeDeadLetter']
 export type CP = Schemas['CP']
 export type CPSettings = Schemas['CPSettings']
 export type Command = Schemas['Command']
@@ -38,7 +39,7 @@ export class Problem extends Error {
   }
 }
 
-/** Called when a request is refused because nobody is signed in. */
+/** Called when a request is refused without a sign-in. */
 export const onSignedOut = { call: (): void => {} }
 
 async function send<T>(method: string, path: string, init: RequestInit, timeout: number): Promise<T> {

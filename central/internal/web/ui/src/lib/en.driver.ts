@@ -62,8 +62,8 @@ export const drive = {
     busyText: 'End that first, or go on there.',
     toMine: 'Show my charge',
     cannot: {
-      reserved: 'Someone else has reserved it.',
-      charging: 'Someone else is charging here.',
+      reserved: 'Another driver has reserved it.',
+      charging: 'Another driver is charging here.',
       unavailable: 'It is out of service.',
       faulted: 'It is out of order.',
       offline: 'It has no connection.',
@@ -79,7 +79,6 @@ export const drive = {
     kept: 'It is kept for you',
     plugIn: 'Plug in within',
     plugText: 'Charging begins by itself as soon as you plug in.',
-    waitStart: 'Waiting for the charging point to start',
     notStarted: 'Reserved for you',
     notStartedText: 'Start when you are there.',
     where: 'Place',
@@ -216,7 +215,6 @@ export const drive = {
     states: {
       waiting: 'waits for its turn',
       asking: 'asking the charging point',
-      kept: 'reserved',
       plug: 'reserved, plug in',
       charging: 'charging',
       finished: 'finished',
@@ -249,9 +247,9 @@ export const drive = {
     unavailable: 'It is out of service. Choose another.',
     faulted: 'It is out of order. Choose another.',
     occupied: 'It is in use. Choose another.',
-    reserved: 'Someone else has reserved it. Choose another.',
+    reserved: 'Another driver has reserved it. Choose another.',
     not_reserved: 'Your reservation is over. Choose again.',
-    not_yours: 'Someone else has reserved it. Choose another.',
+    not_yours: 'Another driver has reserved it. Choose another.',
     not_plugged: 'No vehicle was plugged in in time. Choose again.',
     expired: 'The charging point did not answer in time. Try again.',
     reservation_expired: 'Your reservation was over. Choose again.',
@@ -266,7 +264,7 @@ export const drive = {
     other: 'It did not work. Try again, or choose another.',
   },
   fault: {
-    emergency_stop: 'Someone pressed the emergency stop. Use another charging point, and tell the operator.',
+    emergency_stop: 'The emergency stop was pressed. Use another charging point, and inform the operator.',
     ground_fault: 'It has switched off for your safety. Do not touch the cable, and use another charging point.',
     overcurrent: 'The vehicle drew too much current. Use another charging point.',
     overtemperature: 'It is too hot and cools down. It goes on by itself; another one may be faster.',
@@ -303,7 +301,7 @@ export const monitor = {
     unknown: 'State not known',
     waiting: 'Not in service yet',
   },
-  say: {
+  sentences: {
     available: 'Scan the code, then plug in.',
     preparing: 'Scan the code to start.',
     charging: 'Stop it with your phone, or unplug.',

@@ -80,7 +80,6 @@ export const drive: typeof en.drive = {
     kept: 'Está guardado para usted',
     plugIn: 'Para enchufar quedan',
     plugText: 'La recarga empieza sola en cuanto enchufe.',
-    waitStart: 'Esperando a que el punto empiece',
     notStarted: 'Reservado para usted',
     notStartedText: 'Empiece cuando esté allí.',
     where: 'Lugar',
@@ -217,7 +216,6 @@ export const drive: typeof en.drive = {
     states: {
       waiting: 'espera su turno',
       asking: 'preguntando al punto de carga',
-      kept: 'reservado',
       plug: 'reservado, enchufe',
       charging: 'cargando',
       finished: 'terminada',
@@ -304,7 +302,7 @@ export const monitor: typeof en.monitor = {
     unknown: 'Estado desconocido',
     waiting: 'Todavía no en servicio',
   },
-  say: {
+  sentences: {
     available: 'Escanee el código y después enchufe.',
     preparing: 'Escanee el código para empezar.',
     charging: 'Párelo con su teléfono, o desenchufe.',

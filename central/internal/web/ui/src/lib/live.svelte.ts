@@ -1,7 +1,6 @@
 // The present state of the network, as the stream reports it. One small object per
 // connector: a change of one redraws one tile.
-import { SvelteMap } from 'svelte/reactivity'
-import type { Alarm, Books, Connector, Page, Part, Session, Ticket } from './api'
+import type { Alarm, Books, Connector, Page, Part, Ticket } from './api'
 import { get } from './api'
 import { address } from './base'
 import { clock } from './clock.svelte'
@@ -30,10 +29,19 @@ export type Values = { w: number; e: number; c: string; r: number; u: number; t:
 export type Fact = {
   n: number
   at: string
-  kind: 'ticket' | 'session' | 'reservation' | 'command' | 'fault' | 'alarm' | 'link'
+  kind: 'ticket' | 'session' | 'reservation' | 'command' | 'fault' | 'alarm' | 'link' | 'dead_letter'
+  what: string // what happened; of a command the state in which it ended
+  text: string // in English
   cp_id?: string
-  text: string
+  connector?: number
   session_id?: string
+  username?: string
+  subject?: string // the fault, the kind of the alarm, the type of the command
+  reason?: string
+  detail?: string
+  energy_wh?: number
+  cost?: string
+  currency?: string
   missed?: boolean // it happened while the page was not connected
 }
 
@@ -65,6 +73,11 @@ export function shown(s: RowState, now: number): string {
   return s.status
 }
 
+/** When the session of a row was begun, in Unix ms; undefined without one. */
+export function begunAt(s: RowState): number | undefined {
+  return s.session_id && s.session_since ? Date.parse(s.session_since) : undefined
+}
+
 /** Why an operator should look at a row: a key of t.attention, or "" if there is no reason. */
 export function attention(s: RowState, now: number): string {
   if (!s.admitted) return 'admission'
@@ -93,13 +106,12 @@ class Live {
   receivedAt = $state(0)
   /** What answered in place of Central, such as "HTTP 502"; "" if nothing did. */
   reason = $state('')
-  /** When sessions that run were begun, by their id. */
-  begun = new SvelteMap<string, number>()
 
   onFact: (f: Fact) => void = () => {}
   onSignedOut: () => void = () => {}
 
   #byKey = new Map<string, Row>()
+  #at: Row[] = [] // by the index in frames; a screen has few of them
   #opened = 0 // performance.now() when the connection was opened
   #frameAt = 0 // and when something arrived on it
   #arrived = performance.now() // when Central answered last, on the stream or to a probe
@@ -109,7 +121,6 @@ class Live {
   #running: AbortController | null = null
   #attempt = 0
   #retry = 0
-  #asked = new Set<string>()
   #cutAt = 0 // when the connection broke; 0 while it stands
 
   start(): void {
@@ -236,31 +247,31 @@ class Live {
     this.demo = m.demo ?? false
     const before = this.#byKey
     this.#byKey = new Map()
+    this.#at = []
     const rows = (m.rows ?? []).map((s) => {
       const key = s.cp_id + '.' + s.connector
       const row = before.get(key) ?? new Row(s) // the same object: what is open stays open
       row.state = s
       this.#byKey.set(key, row)
+      this.#at[s.i] = row
       return row
     })
     if (rows.length !== this.rows.length || rows.some((r, i) => r !== this.rows[i])) this.rows = rows
     this.version++
-    void this.#findBegun()
     if (!m.facts?.length) void this.#missed(missedFrom)
   }
 
   #setState(s: RowState): void {
-    const row = this.rows[s.i]
+    const row = this.#at[s.i]
     if (!row) return
     row.state = s
     this.version++
-    if (s.session_id && !this.begun.has(s.session_id) && !this.#asked.has(s.session_id)) void this.#findBegun()
   }
 
   #values(c: Columns | undefined, at: number): void {
     const relative = this.#lastID !== '' // frames have ids since then
     c?.i?.forEach((i, k) => {
-      const row = this.rows[i]
+      const row = this.#at[i]
       if (!row) return
       const v = row.values
       const e = c.e?.[k] ?? v.e
@@ -281,26 +292,6 @@ class Live {
     if (!old || f.missed) this.onFact(f)
   }
 
-  #finding = 0
-  /** Reads when the running sessions were begun: the stream does not have it. */
-  async #findBegun(): Promise<void> {
-    if (this.#finding) return
-    this.#finding = window.setTimeout(async () => {
-      this.#finding = 0
-      for (const row of this.rows) if (row.state.session_id) this.#asked.add(row.state.session_id)
-      try {
-        let after = ''
-        do {
-          const page: Page<Session> = await get('sessions', { state: 'open', limit: 500, after })
-          for (const s of page.items) this.begun.set(s.session_id, Date.parse(s.started_at ?? s.authorized_at ?? ''))
-          after = page.next ?? ''
-        } while (after)
-      } catch {
-        this.#asked.clear() // with the next change
-      }
-    }, 300)
-  }
-
   /** Reads what happened while the page was not connected; from 0 the latest tickets. */
   async #missed(from: number): Promise<void> {
     try {
@@ -312,11 +303,13 @@ class Live {
       const have = new Set(this.facts.filter((f) => f.kind === 'ticket').map((f) => f.session_id))
       const old: Fact[] = []
       for (const k of tickets.items) {
-        if (!have.has(k.session_id)) old.push({ n: 0, at: k.stopped_at ?? '', kind: 'ticket', cp_id: k.cp_id, session_id: k.session_id, text: this.ticketText(k), missed: from > 0 })
+        const { cp_id, connector, session_id, energy_wh, cost, currency } = k
+        const username = k.username ? { username: k.username } : {}
+        if (!have.has(session_id)) old.push({ n: 0, at: k.stopped_at ?? '', kind: 'ticket', what: 'made', text: '', cp_id, connector, session_id, energy_wh, cost, currency, ...username, missed: from > 0 })
       }
-      const texts = new Set(this.facts.filter((f) => f.kind === 'alarm').map((f) => f.text))
+      const known = new Set(this.facts.filter((f) => f.kind === 'alarm').map((f) => `${f.subject} ${f.detail}`))
       for (const a of alarms.items) {
-        if (![...texts].some((x) => x.includes(a.text))) old.push({ n: 0, at: a.at, kind: 'alarm', ...(a.cp_id ? { cp_id: a.cp_id } : {}), text: a.text, missed: from > 0 })
+        if (!known.has(`${a.kind} ${a.text}`)) old.push({ n: 0, at: a.at, kind: 'alarm', what: 'raised', text: '', subject: a.kind, detail: a.text, ...(a.cp_id ? { cp_id: a.cp_id } : {}), missed: from > 0 })
       }
       this.facts = [...this.facts, ...old].sort((a, b) => b.at.localeCompare(a.at)).slice(0, maxFacts)
     } catch {
@@ -324,7 +317,6 @@ class Live {
     }
   }
 
-  ticketText: (k: Ticket) => string = (k) => k.ticket_id
 }
 
 export const live = new Live()

@@ -1,10 +1,10 @@
 // Who is signed in, and what that person may do.
 import { Problem, change, get, onSignedOut, post } from './api'
 
-export type Role = '' | 'admin' | 'operator' | 'auditor' | 'driver'
-export type Me = { name: string; role: Role; username?: string; access: 'accounts' | 'open'; setup: boolean; permissions: string[] }
+export type Role = '' | 'admin' | 'operator' | 'auditor' | 'driver' | 'screen'
+export type Me = { name: string; role: Role; username?: string; cp_id?: string; access: 'accounts' | 'open'; setup: boolean; permissions: string[] }
 
-/** A Central without accounts lets everybody act as an operator. */
+/** A Central without accounts lets all act as an operator. */
 const open: Me = { name: 'local', role: 'operator', access: 'open', setup: false, permissions: [] }
 
 class Who {
@@ -27,7 +27,7 @@ class Who {
 
   start(): void {
     onSignedOut.call = () => void this.read()
-    void this.read()
+    void this.#screen().then(() => this.read())
   }
 
   async read(): Promise<void> {
@@ -37,6 +37,19 @@ class Who {
       if (err instanceof Problem && err.status === 404) this.#set(open)
       else if (!this.me) setTimeout(() => void this.read(), 1000)
     }
+  }
+
+  /** Signs in the screen at a charging point by the token in its link. It is behind the
+   *  "#": browsers do not send that, so it is in no log. */
+  async #screen(): Promise<void> {
+    const token = /^#(carga_[\w-]+)$/.exec(location.hash)?.[1]
+    if (!token) return
+    try {
+      await post('session/screen', { token })
+    } catch {
+      // It is not signed in then, and asks for it.
+    }
+    history.replaceState(null, '', location.pathname + location.search)
   }
 
   async signIn(name: string, password: string): Promise<void> {

@@ -21,7 +21,7 @@ export async function follow(answer: Answer, changed: (commands: Command[]) => v
           changed([...commands.values()])
           if (ended(c)) return
         } catch (err) {
-          if (err instanceof Problem && err.status === 404) return
+          if (err instanceof Problem && (err.status === 404 || err.status === 403)) return
           await new Promise((r) => setTimeout(r, 1500)) // Central is away: it goes on afterwards
         }
       }

@@ -1,4 +1,4 @@
-// Whether an element is near the window: what nobody sees need not be drawn each second.
+// Whether an element is near the window: what is not seen need not be drawn each second.
 
 const watched = new WeakMap<Element, (seen: boolean) => void>()
 let observer: IntersectionObserver | undefined

@@ -5,7 +5,7 @@ export type Toast = { id: number; text: string; tone: 'info' | 'good' | 'bad'; h
 class Toasts {
   list: Toast[] = $state([])
   /** What screen readers announce; each text once. */
-  said = $state('')
+  announced = $state('')
   #id = 0
 
   add(text: string, tone: Toast['tone'] = 'info', href?: string): void {
@@ -17,7 +17,7 @@ class Toasts {
   }
 
   announce(text: string): void {
-    this.said = text
+    this.announced = text
   }
 
   drop(id: number): void {

@@ -1,0 +1,292 @@
+package app_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/carga-ev/carga/central/internal/journaltest"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// ordered returns the last command of a type to a charging point, as it is on
+// cp-commands; nil if there is none.
+func (o *others) ordered(cp charge.CPID, kind wire.CommandType) json.RawMessage {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, raw := range slices.Backward(o.commands) {
+		if c, err := wire.DecodeCommand(raw); err == nil && c.CPID == cp && c.Type == kind {
+			return raw
+		}
+	}
+	return nil
+}
+
+// onTheWire is how one operation of the API is observed outside of Central. Exactly
+// one field is set.
+type onTheWire struct {
+	none   string // it has nothing to do there: why not
+	in     string // the test that observes it
+	orders []order
+}
+
+// order is a request, and what it causes on a topic.
+type order struct {
+	path, body string
+	command    wire.CommandType // to the charging point of the test
+	event      wire.CentralEventType
+	is         string // what the message contains
+}
+
+// operations has every operation of the API.
+func operations() map[string]onTheWire {
+	const (
+		reads   = "it reads"
+		account = "accounts, log-ins and tokens are Central's own"
+		ownBook = "it changes what operators see"
+	)
+	all := map[string]onTheWire{
+		"explain-gap": {none: ownBook}, "clear-alarm": {none: ownBook}, "set-cp-settings": {none: ownBook},
+		"preview-tariff": {none: "it computes"},
+		"release":        {none: "records that were dropped are applied when the agent sends them again: package ingest"},
+		"cut-or-restore": {none: "it is of the demo: package demo"},
+
+		"pass-next":          {in: "TestADeadLetterIsPassed"},
+		"replay-dead-letter": {in: "TestADeadLetterIsReplayedWithItsBytes"},
+		"lift-fence":         {in: "TestALiftedFenceIsOnTheWire"},
+		"admit":              {in: "TestAnAdmittedPointIsReserved"},
+		"charge":             {in: "TestAChargeIsTwoCommands"},
+
+		"reserve": {orders: []order{{path: "/reservations", body: `{"cp_id":"CP","username":"ana"}`, command: wire.CommandReserve, is: `"username":"ana"`}}},
+		"cancel-reservation": {orders: []order{
+			{path: "/reservations", body: `{"cp_id":"CP","username":"ben"}`, command: wire.CommandReserve, is: `"username":"ben"`},
+			{path: "/reservations/RESERVATION/cancel", command: wire.CommandCancel, is: "RESERVATION"},
+		}},
+		"start":            {orders: []order{{path: "/sessions", body: `{"cp_id":"CP","connector":1,"username":"eva"}`, command: wire.CommandStart, is: `"username":"eva"`}}},
+		"stop":             {orders: []order{{path: "/sessions/s-CP/stop", command: wire.CommandStop, is: `"session_id":"s-CP"`}}},
+		"set-availability": {orders: []order{{path: "/availability", body: `{"cp_id":"CP","available":false}`, command: wire.CommandSetAvailability, is: `"available":false`}}},
+		"simulate":         {orders: []order{{path: "/cps/CP/connectors/1/simulate", body: `{"action":"plug"}`, command: wire.CommandSimulate, is: `"action":"plug"`}}},
+		"settle":           {orders: []order{{path: "/sessions/o-CP/settle", event: wire.CentralTicket, is: `"session_id":"o-CP"`}}},
+		"add-tariff": {orders: []order{
+			{path: "/tariffs", body: `{"version":"t-wire","currency":"EUR","per_kwh":"0.50"}`},
+			{path: "/reservations", body: `{"cp_id":"CP","username":"ida"}`, command: wire.CommandReserve, is: `"tariff":"t-wire"`},
+		}},
+	}
+	for _, id := range []string{
+		"get-me", "get-network", "get-cp", "stream", "get-series", "get-cp-settings", "get-command", "list-sessions", "get-session", "list-tickets",
+		"get-ticket", "sum-tickets", "list-reservations", "get-reservation", "list-commands", "list-records", "list-gaps", "get-gap", "list-dead-letters",
+		"list-tariffs", "list-alarms", "get-alarm", "list-accounts", "list-tokens", "list-logins", "list-audit", "get-support", "list-bridge-dead-letters",
+	} {
+		all[id] = onTheWire{none: reads}
+	}
+	for _, id := range []string{
+		"sign-in", "sign-in-screen", "sign-out", "set-up", "end-login", "change-password", "add-account", "change-account", "disable-account", "add-token", "revoke-token",
+	} {
+		all[id] = onTheWire{none: account}
+	}
+	return all
+}
+
+// TestEachOperationIsObservedOnTheWire: what an operation orders is on a topic of
+// Kafka, and not only in its answer. An operation without an entry fails.
+func TestEachOperationIsObservedOnTheWire(t *testing.T) {
+	raw, err := os.ReadFile("../../docs/openapi.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var api struct {
+		Paths map[string]map[string]struct {
+			OperationID string `json:"operationId"`
+		} `json:"paths"`
+	}
+	if err := json.Unmarshal(raw, &api); err != nil {
+		t.Fatal(err)
+	}
+	table := operations()
+	for _, methods := range api.Paths {
+		for _, o := range methods {
+			e, ok := table[o.OperationID]
+			if !ok || (e.none != "") == (e.in != "" || e.orders != nil) || e.in != "" && e.orders != nil {
+				t.Errorf("%s: enter how it is observed outside of Central, or why not", o.OperationID)
+			}
+			if e.in != "" && !testExists(t, e.in) {
+				t.Errorf("%s: there is no test %s", o.OperationID, e.in)
+			}
+		}
+	}
+	for id, e := range table {
+		if e.orders == nil {
+			continue
+		}
+		dir := db(t)
+		t.Run(id, func(t *testing.T) { observe(t, dir, e.orders) })
+	}
+}
+
+// testExists reports whether this package has a test.
+func testExists(t *testing.T, name string) bool {
+	t.Helper()
+	files, err := os.ReadDir(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.ContainsFunc(files, func(f os.DirEntry) bool {
+		raw, err := os.ReadFile(f.Name())
+		return err == nil && strings.Contains(string(raw), "\nfunc "+name+"(t *testing.T)")
+	})
+}
+
+// observe sends orders about one charging point, and looks for what they cause. It has
+// an open session s-CP, and an orphaned one o-CP, unless the order is to a free one.
+func observe(t *testing.T, path string, all []order) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.kafka()
+		defer w.kafkaGone()
+		cfg := settings(path)
+		c := w.central(cfg)
+		o := w.others(cfg)
+		p := journaltest.New(t, "CP")
+		if strings.HasPrefix(all[0].path, "/sessions/") {
+			p.Write(1, "o-CP", &wire.Authorized{By: wire.GrantFreeVend, Username: "uma", Register: p.Register, Tariff: "t1"})
+			p.Boot() // without it
+			p.Write(1, "s-CP", &wire.Authorized{By: wire.GrantFreeVend, Username: "uma", Register: p.Register, Tariff: "t1"})
+			p.Write(1, "s-CP", &wire.ChargingStarted{Register: p.Register, Username: "uma"})
+		}
+		o.publish(wire.TopicEvents, p.All...)
+		time.Sleep(3 * time.Second)
+		reservation := ""
+		for _, r := range all {
+			fill := strings.NewReplacer("RESERVATION", reservation)
+			a := c.ask(w, http.MethodPost, "/api/v1"+fill.Replace(r.path), r.body, "")
+			if a.status >= 300 {
+				t.Errorf("%s: %+v", r.path, a)
+			}
+			if id := between(a.body, `"reservation_id":"`, `"`); id != "" {
+				reservation = id
+			}
+			time.Sleep(3 * time.Second)
+			if want := fill.Replace(r.is); r.command != "" && !strings.Contains(string(o.ordered("CP", r.command)), want) {
+				t.Errorf("%s: no %s with %s on cp-commands: %s", r.path, r.command, want, o.ordered("CP", r.command))
+			}
+			if r.event != "" && !o.published(r.event, r.is) {
+				t.Errorf("%s: no %s with %s on central-events", r.path, r.event, r.is)
+			}
+		}
+		c.stop()
+		o.stop()
+	})
+}
+
+// published reports whether an event with a text is on central-events.
+func (o *others) published(kind wire.CentralEventType, is string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.ContainsFunc(o.events, func(e wire.CentralEvent) bool {
+		raw, err := json.Marshal(&e)
+		return err == nil && e.EventType == kind && strings.Contains(string(raw), is)
+	})
+}
+
+// One order reserves, and starts once the charging point holds the reservation.
+func TestAChargeIsTwoCommands(t *testing.T) {
+	path := db(t)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.kafka()
+		defer w.kafkaGone()
+		cfg := settings(path)
+		c := w.central(cfg)
+		o := w.others(cfg)
+		p := journaltest.New(t, "CP_1")
+		o.publish(wire.TopicEvents, p.All...)
+		time.Sleep(3 * time.Second)
+		a := c.ask(w, http.MethodPost, "/api/v1/charges", `{"username":"ana"}`, "k")
+		session := between(a.body, `"session_id":"`, `"`)
+		time.Sleep(3 * time.Second)
+		reserve := o.ordered("CP_1", wire.CommandReserve)
+		if a.status != http.StatusAccepted || session == "" || reserve == nil || o.ordered("CP_1", wire.CommandStart) != nil {
+			t.Fatalf("got %+v, RESERVE %s, START %s", a, reserve, o.ordered("CP_1", wire.CommandStart))
+		}
+		o.publish(wire.TopicEvents, p.Write(1, "", &wire.CommandAccepted{Command: reserve}))
+		time.Sleep(3 * time.Second)
+		if start := string(o.ordered("CP_1", wire.CommandStart)); !strings.Contains(start, session) {
+			t.Errorf("START %s, want session %s", start, session)
+		}
+		if again := c.ask(w, http.MethodPost, "/api/v1/charges", `{"username":"ana"}`, "k"); again.body != a.body {
+			t.Errorf("again: %+v, want %+v", again, a)
+		}
+		c.stop()
+		o.stop()
+	})
+}
+
+// A charging point that waits for admission is not reserved, and one that is admitted is.
+func TestAnAdmittedPointIsReserved(t *testing.T) {
+	path := db(t)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.kafka()
+		defer w.kafkaGone()
+		cfg := settings(path)
+		cfg.Network.AdmitAutomatically = false
+		c := w.central(cfg)
+		o := w.others(cfg)
+		o.publish(wire.TopicEvents, journaltest.New(t, "CP_1").All...)
+		time.Sleep(3 * time.Second)
+		reserve := func(status int) {
+			t.Helper()
+			a := c.ask(w, http.MethodPost, "/api/v1/reservations", `{"cp_id":"CP_1","username":"ana"}`, "")
+			time.Sleep(3 * time.Second)
+			if sent := o.ordered("CP_1", wire.CommandReserve); a.status != status || (sent != nil) != (status == http.StatusAccepted) {
+				t.Errorf("got %+v and RESERVE %s, want %d", a, sent, status)
+			}
+		}
+		reserve(http.StatusNotFound)
+		c.post(w, "/api/v1/cps/CP_1/admit", "")
+		reserve(http.StatusAccepted)
+		c.stop()
+		o.stop()
+	})
+}
+
+// A fenced Central sends no heartbeat; one whose fence is lifted does, with a higher
+// epoch than the other.
+func TestALiftedFenceIsOnTheWire(t *testing.T) {
+	path := db(t)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.kafka()
+		defer w.kafkaGone()
+		cfg := settings(path)
+		c := w.central(cfg)
+		o := w.others(cfg)
+		time.Sleep(5 * time.Second)
+		other := wire.CentralAlive{V: wire.Version, Central: charge.Epoch{Number: 100_500, Run: "0123456789abcdef"}, At: charge.At(time.Now())}
+		raw, err := other.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.publish(wire.TopicMonitor, journaltest.Message{Key: "central", Kind: wire.KindValueCentralAlive, Value: raw})
+		time.Sleep(3 * time.Second)
+		fenced := o.heartbeatCount()
+		time.Sleep(5 * time.Second)
+		if n := o.heartbeatCount(); n != fenced {
+			t.Errorf("%d heartbeats of a fenced Central", n-fenced)
+		}
+		c.post(w, "/api/v1/central/lift-fence", "")
+		time.Sleep(5 * time.Second)
+		if n := o.heartbeatCount(); n == fenced {
+			t.Error("no heartbeat after the fence was lifted")
+		}
+		c.stop()
+		o.stop()
+	})
+}
