@@ -21,6 +21,7 @@ type machine struct {
 	*testing.T
 	dir   string // of all its files
 	qemu  *chaos.Process
+	args  []string // of qemu, without those of one boot
 	card  string
 	pins  *pins // of the present power-on, as serial
 	since time.Time
@@ -49,25 +50,22 @@ func newMachine(t *testing.T, sys *system, files []file) *machine {
 	m.must(os.Truncate(m.card, cardSize))
 	run(t, sys.mkfs, "-q", "-F", m.card)
 	socket := func(name string) string { return "unix:" + m.path(name) + ",server=on,wait=off" }
-	m.qemu = &chaos.Process{
-		Name: "Raspberry Pi", Path: sys.qemu, Log: m.path("qemu.log"),
-		Args: []string{
-			// One thread for all cores halves the work of a boot. The clock counts
-			// instructions of 2³ ns. A reboot ends the emulator. -S: it waits in reset.
-			"-M", "raspi3b", "-m", "1G", "-accel", "tcg,thread=single", "-icount", "shift=3", "-no-reboot", "-S", "-display", "none",
-			"-kernel", sys.kernel, "-dtb", sys.tree, "-initrd", m.path("initrd.gz"),
-			"-append", "console=ttyAMA0,115200 rdinit=/init quiet",
-			"-netdev", "user,id=n0", "-device", "usb-net,netdev=n0",
-			// A write that has ended is in the host's page cache, which outlives the
-			// emulator. To sync it there would stop all of the machine meanwhile, unlike a card.
-			"-drive", "file=" + m.card + ",if=sd,format=raw,cache=writeback",
-			"-chardev", "file,id=console,path=" + m.path(consoleFile) + ",append=on", "-serial", "chardev:console",
-			"-serial", socket(serialSocket),
-			"-monitor", socket(monitorSocket),
-			"-qtest", socket(pinsSocket), "-qtest-log", "none",
-		},
-	}
+	m.qemu = &chaos.Process{Name: "Raspberry Pi", Path: sys.qemu, Log: m.path("qemu.log"), Args: []string{
+		// One thread for all cores halves the work of a boot. The clock counts
+		// instructions of 2³ ns. A reboot ends the emulator. -S: it waits in reset.
+		"-M", "raspi3b", "-m", "1G", "-accel", "tcg,thread=single", "-icount", "shift=3", "-no-reboot", "-S", "-display", "none",
+		"-kernel", sys.kernel, "-dtb", sys.tree, "-initrd", m.path("initrd.gz"),
+		"-netdev", "user,id=n0", "-device", "usb-net,netdev=n0",
+		// A write that has ended is in the host's page cache, which outlives the
+		// emulator. To sync it there would stop all of the machine meanwhile, unlike a card.
+		"-drive", "file=" + m.card + ",if=sd,format=raw,cache=writeback",
+		"-chardev", "file,id=console,path=" + m.path(consoleFile) + ",append=on", "-serial", "chardev:console",
+		"-serial", socket(serialSocket),
+		"-monitor", socket(monitorSocket),
+		"-qtest", socket(pinsSocket), "-qtest-log", "none",
+	}}
 	chaos.RaisePriority(m.qemu) // a Raspberry Pi has its cores for itself
+	m.args = m.qemu.Args
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("the end of the console:\n%s", tail(m.console(), 8<<10))
@@ -91,9 +89,11 @@ func (m *machine) must(err error) {
 }
 
 // powerOn connects the supply. before is called with the machine in reset, when
-// its pins can be read and moved and nothing runs yet.
-func (m *machine) powerOn(before func()) {
+// its pins can be read and moved and nothing runs yet. Before the agent, init runs
+// commands of it.
+func (m *machine) powerOn(before func(), commands ...string) {
 	m.Helper()
+	m.qemu.Args = append(m.args, "-append", strings.Join(append([]string{"console=ttyAMA0,115200 rdinit=/init quiet --"}, commands...), " "))
 	m.must(m.qemu.Start(context.WithoutCancel(m.Context())))
 	monitor := m.connect(monitorSocket)
 	m.pins, m.serial = newPins(m.connect(pinsSocket)), m.connect(serialSocket)

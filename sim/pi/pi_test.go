@@ -60,7 +60,7 @@ func TestRaspberryPi(t *testing.T) {
 	r := &rig{T: t, site: newSite(newMachine(t, s, files)), network: n}
 	r.first = r.counted()
 
-	r.boot()
+	r.boot("hal-test")
 	r.session()
 	r.agentDies()
 	r.powerCut()
@@ -96,15 +96,32 @@ func (r *rig) within(what string, took, allowed time.Duration) {
 	}
 }
 
-// boot switches on and waits until Central knows the charging point.
-func (r *rig) boot() {
+// boot switches on and waits until Central knows the charging point. No relay may
+// move, but by the commands that init runs first.
+func (r *rig) boot(commands ...string) {
 	r.Helper()
 	from := len(r.machine.console())
-	r.powerOn()
+	r.powerOn(commands...)
 	on := moment{at: r.machine.since}
+	for _, name := range commands {
+		await(r.T, name, r.machine.printed(from, name+" ended"))
+		out := r.machine.console()[from:]
+		if !strings.Contains(out, name+" ended: exit status 0") {
+			r.Errorf("%s did not succeed:\n%s", name, out)
+		}
+		before, _, _ := strings.Cut(out, name+" ended")
+		if lines := strings.Split(before, "\n"); len(lines) > 1 { // the last one is that of init
+			r.Logf("agent %s: %s", name, lines[len(lines)-2])
+		}
+	}
 	await(r.T, "init has started", r.machine.printed(from, "agent started"))
-	r.note("power → agent started", on, r.now())
+	if len(commands) == 0 {
+		r.note("power → agent started", on, r.now())
+	}
 	await(r.T, "the charging point is online", online(r.network, cp))
+	if len(commands) > 0 {
+		return
+	}
 	r.note("power → online at Central", on, r.now())
 	if r.wentHigh(on) {
 		r.Error("the relay's pin was high during the boot")

@@ -68,9 +68,8 @@ func newSite(m *machine) *site {
 	return &site{T: m.T, machine: m, bank: meter.NewBank(), energy: firstEnergy}
 }
 
-// powerOn connects the supply. In reset no pin may be driven and the relay must
-// be off.
-func (s *site) powerOn() {
+// powerOn connects the supply; see machine.powerOn. In reset no pin may be driven.
+func (s *site) powerOn(commands ...string) {
 	s.Helper()
 	s.machine.powerOn(func() {
 		for pin := range 28 {
@@ -84,7 +83,7 @@ func (s *site) powerOn() {
 		defer s.mu.Unlock()
 		s.relay, s.closed, s.readAt = false, false, time.Now()
 		s.must(s.wireLocked())
-	})
+	}, commands...)
 	s.ended = make(chan struct{})
 	go s.run(s.machine.pins, s.ended)
 	go func() { _ = meter.Serve(s.Context(), s.machine.serial, s) }() // it ends with the power

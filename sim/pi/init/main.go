@@ -34,6 +34,8 @@ const limit = 30 * time.Second
 func main() {
 	if err := boot(); err != nil {
 		report("boot: %v", err)
+	} else if err := runCommands(os.Args[1:]); err != nil {
+		report("commands: %v", err)
 	} else if err := supervise(); err != nil {
 		report("supervise: %v", err)
 	}
@@ -136,6 +138,20 @@ func mountCard(device, dir string) error {
 	}
 	if err := syscall.Mount(device, dir, "ext4", syscall.MS_NOATIME, ""); err != nil {
 		return fmt.Errorf("mount %s: %w", device, err)
+	}
+	return nil
+}
+
+// runCommands runs commands of the agent that switch the hardware, and reports how
+// each ended.
+func runCommands(names []string) error {
+	for _, name := range names {
+		cmd := exec.Command(pi.AgentFile, name, "--config", pi.ConfigFile, "--switch") //nolint:noctx // the outside has a limit
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader("yes\n"), os.Stdout, os.Stderr
+		if err := cmd.Run(); cmd.ProcessState == nil {
+			return err
+		}
+		report("%s ended: %v", name, cmd.ProcessState)
 	}
 	return nil
 }
