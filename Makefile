@@ -39,7 +39,7 @@ export CARGA_STAGES := $(CURDIR)/.cache/stages
 STAGE := .ci/stage
 # All packages but those that have a stage of their own. The demo runs in real
 # time, and its embedded MQTT broker has a race of its own in what it retains.
-RACED = $$(go list ./... | grep -v -e /internal/archtest$$ -e /sim/demo$$ -e /sim/e2e -e /sim/chaos$$ -e /sim/environment$$)
+RACED = $$(go list ./... | grep -v -e /internal/archtest$$ -e /sim/demo$$ -e /sim/e2e -e /sim/chaos$$ -e /sim/environment$$ -e /sim/pi)
 UNRACED = $$(go list $(SMALL) | grep -v -e /internal/archtest$$ -e /internal/engines$$)
 
 .PHONY: help
@@ -82,7 +82,7 @@ tidy: ## bring go.mod and go.sum in order
 ##@ Test it
 
 .PHONY: test
-test: ## everything: check, the whole network in fake and in real time, the programs (about 16 minutes)
+test: ## everything: check, the whole network in fake and in real time, the programs (about 20 minutes)
 	@.ci/begin
 	@$(STAGE) "machine" .ci/prepare
 	@$(MAKE) stages RACE=-shuffle=on
@@ -96,6 +96,7 @@ test: ## everything: check, the whole network in fake and in real time, the prog
 	@$(STAGE) "demo" go test -count=1 -timeout 5m ./sim/demo
 	@$(STAGE) "browser" .ci/page browser
 	@$(STAGE) "processes" go test -count=1 -timeout 15m ./sim/chaos ./sim/environment
+	@$(STAGE) "Raspberry Pi" .ci/pi
 	@.ci/end
 
 .PHONY: fuzz
@@ -106,6 +107,10 @@ fuzz: ## run each fuzz target for FUZZTIME (30s; FUZZTIME=20m for a night)
 chaos: build ## kill, freeze, starve and cut off every part on real engines (FOR=30m SEED=7)
 	@.ci/engines fetch
 	@exec bin/sim chaos --for $(FOR) --seed $(SEED) --kafka-jars "$$(.ci/engines jars)" $(ARGS)
+
+.PHONY: pi-test
+pi-test: ## the agent that is flashed, in an emulated Raspberry Pi with contactor, vehicle and meter
+	@.ci/pi
 
 .PHONY: soak
 soak: ## the whole network for hours: every start order, long outages, every crash point and pair of them

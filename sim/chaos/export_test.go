@@ -75,12 +75,10 @@ func (n *Network) ReconcilePoint(ctx context.Context, p *Point) (Account, error)
 	if err != nil {
 		return a, err
 	}
-	a.checkRecords(records, &b)
-	sessions, err := foldSessions(records)
+	sessions, err := a.checkJournal(p.ID, records, &b)
 	if err != nil {
 		return a, err
 	}
-	a.checkTickets(p.ID, sessions, &b)
 	board, err := p.Inspect(ctx)
 	if err != nil {
 		return a, err

@@ -43,10 +43,9 @@ type agentDeath struct {
 // in any run. A trace that lost some is an error of Reconcile.
 const traceSize = 1 << 16
 
-// raisePriority runs a board before the other programs, where that is allowed.
-// A board stands for hardware: it must not wait for a CPU behind the agent that
-// it supervises.
-func raisePriority(p *Process) {
+// RaisePriority runs a program that stands for hardware before the others, where
+// that is allowed: it must not wait for a CPU behind what it supervises.
+func RaisePriority(p *Process) {
 	if nice, err := exec.LookPath("nice"); err == nil && os.Geteuid() == 0 {
 		p.Path, p.Args = nice, append([]string{"-n", "-15", p.Path}, p.Args...)
 	}
@@ -68,7 +67,7 @@ func (n *Network) newPoint(number int, mqtt, health string) *Point {
 	p.Board = n.program("board-"+id, "sim", "", nil,
 		"board", "--socket", p.socket, "--connectors", strconv.Itoa(n.cfg.Connectors), "--power", strconv.FormatInt(int64(n.cfg.Power), 10),
 		"--serial", "sim-"+id, "--seed", strconv.FormatUint(n.cfg.Seed+uint64(number)<<32, 10), "--trace", strconv.Itoa(traceSize))
-	raisePriority(p.Board)
+	RaisePriority(p.Board)
 	// Frequent meter records: the energy between the last one and a kill is
 	// what a resumed session must not lose.
 	p.Agent = n.program("agent-"+id, "agent", "CARGA_AGENT_", map[string]string{

@@ -53,12 +53,10 @@ func (n *Network) Reconcile(ctx context.Context) (Account, error) {
 		for i := range records {
 			onDisk[records[i].recordKey] = true
 		}
-		a.checkRecords(records, &b)
-		sessions, err := foldSessions(records)
+		sessions, err := a.checkJournal(p.ID, records, &b)
 		if err != nil {
 			return a, err
 		}
-		a.checkTickets(p.ID, sessions, &b)
 		board, err := p.Inspect(ctx)
 		if err != nil {
 			return a, fmt.Errorf("board of %s: %w", p.ID, err)
@@ -74,6 +72,35 @@ func (n *Network) Reconcile(ctx context.Context) (Account, error) {
 		}
 	}
 	return a, nil
+}
+
+// ReconcileJournal compares the journal of a charging point that is not one of
+// Points, and whose agent has ended, with Central's database: records and
+// tickets. Energy and relays are for the caller, which knows the hardware.
+func (n *Network) ReconcileJournal(ctx context.Context, cp charge.CPID, dir string) (Account, error) {
+	b, err := readBooks(ctx, n.Database())
+	if err != nil {
+		return Account{}, err
+	}
+	a := Account{}
+	records, err := readJournal(cp, dir)
+	if err != nil {
+		return a, err
+	}
+	_, err = a.checkJournal(cp, records, &b)
+	return a, err
+}
+
+// checkJournal checks records and tickets of a charging point and returns the
+// sessions of its records.
+func (a *Account) checkJournal(cp charge.CPID, records []journalRecord, b *books) (map[charge.SessionID]*journalSession, error) {
+	a.checkRecords(records, b)
+	sessions, err := foldSessions(records)
+	if err != nil {
+		return nil, err
+	}
+	a.checkTickets(cp, sessions, b)
+	return sessions, nil
 }
 
 // checkRest checks the database by itself: it is intact, no record is counted

@@ -68,18 +68,21 @@ type View struct {
 // that are not in Central's database; 0 for all points means that Central is
 // complete.
 type PointView struct {
-	ID         charge.CPID `json:"cp_id"`
-	Admitted   bool        `json:"admitted"`
-	Link       string      `json:"link"`
-	LastSeenAt charge.Time `json:"last_seen_at"`
-	Unacked    int64       `json:"unacked"`
-	Connectors []struct {
-		Connector     charge.ConnectorID `json:"connector"`
-		Status        charge.Status      `json:"status"`
-		SessionID     charge.SessionID   `json:"session_id"`
-		ReservedUntil charge.Time        `json:"reserved_until"`
-		Energy        charge.WattHours   `json:"energy_wh"`
-	} `json:"connectors"`
+	ID         charge.CPID     `json:"cp_id"`
+	Admitted   bool            `json:"admitted"`
+	Link       string          `json:"link"`
+	LastSeenAt charge.Time     `json:"last_seen_at"`
+	Unacked    int64           `json:"unacked"`
+	Connectors []ConnectorView `json:"connectors"`
+}
+
+// ConnectorView is one connector as Central shows it.
+type ConnectorView struct {
+	Connector     charge.ConnectorID `json:"connector"`
+	Status        charge.Status      `json:"status"`
+	SessionID     charge.SessionID   `json:"session_id"`
+	ReservedUntil charge.Time        `json:"reserved_until"`
+	Energy        charge.WattHours   `json:"energy_wh"` // of the session
 }
 
 // Point returns one charging point; nil if Central does not know it.
