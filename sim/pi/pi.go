@@ -43,9 +43,6 @@ const (
 	PowerButton = 27
 )
 
-// Relays returns the pins that init drives low while no agent runs.
-func Relays() []int { return []int{Relay} }
-
 // Paths in the machine.
 const (
 	AgentFile  = "/agent"

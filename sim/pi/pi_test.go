@@ -28,6 +28,7 @@ const cp charge.CPID = "PI_001"
 const config = `cp_id: %s
 data_dir: %s
 mqtt: {url: "tcp://10.0.2.2:%s"}
+policies: {start_delay: 0s}
 hardware: {kind: rpi, rpi: {board: %s}}
 `
 

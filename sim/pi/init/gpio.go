@@ -7,8 +7,6 @@ import (
 	"os"
 	"syscall"
 	"unsafe"
-
-	"github.com/carga-ev/carga/sim/pi"
 )
 
 // The structures and requests of the kernel's GPIO interface, version 2, as
@@ -36,22 +34,21 @@ const (
 	getLine   = 0xc250b407
 	getValues = 0xc010b40e
 
-	flagInput  = 1 << 2
-	flagOutput = 1 << 3
+	flagInput = 1 << 2
 )
 
 // line is one requested pin.
 type line struct{ *os.File }
 
-// requestLine requests one pin of the header.
-func requestLine(pin int, flags uint64) (*line, error) {
+// requestInput requests one pin of the header, to read it.
+func requestInput(pin int) (*line, error) {
 	chip, err := os.OpenFile("/dev/gpiochip0", os.O_RDWR, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = chip.Close() }() // the line has a descriptor of its own
 	r := lineRequest{lines: 1}
-	r.offsets[0], r.config.flags = uint32(pin), flags
+	r.offsets[0], r.config.flags = uint32(pin), flagInput
 	copy(r.consumer[:], "init")
 	if err := ioctl(chip.Fd(), getLine, unsafe.Pointer(&r)); err != nil {
 		return nil, fmt.Errorf("GPIO%d: %w", pin, err)
@@ -75,7 +72,7 @@ type button struct {
 }
 
 func requestButton(pin int) (*button, error) {
-	l, err := requestLine(pin, flagInput)
+	l, err := requestInput(pin)
 	return &button{line: l}, err
 }
 
@@ -85,21 +82,6 @@ func (b *button) pressed() (bool, error) {
 	was := b.down
 	b.down = down
 	return down && !was, err
-}
-
-// openRelays drives the pin of every relay low and releases it, so that the
-// agent may request it.
-func openRelays() error {
-	for _, pin := range pi.Relays() {
-		l, err := requestLine(pin, flagOutput) // an output is low from its request on
-		if err != nil {
-			return fmt.Errorf("relay: %w", err)
-		}
-		if err := l.Close(); err != nil {
-			return fmt.Errorf("relay: %w", err)
-		}
-	}
-	return nil
 }
 
 // ioctl makes one request of the kernel.

@@ -64,11 +64,6 @@ func boot() error {
 	if err := os.Symlink("ttyS1", "/dev/serial0"); err != nil {
 		return err
 	}
-	// Outputs first: nothing else may take time while a relay is not driven low.
-	if err := openRelays(); err != nil {
-		return err
-	}
-	report("relays low")
 	if err := loadModules(pi.ModuleDir); err != nil {
 		return err
 	}
@@ -156,8 +151,8 @@ func runCommands(names []string) error {
 	return nil
 }
 
-// supervise starts the agent again whenever it has ended, and opens the relays
-// in between. It returns when the power button was pressed and the agent has
+// supervise starts the agent again whenever it has ended, and opens the contactors
+// in between, as ExecStopPost of a unit does. It returns when the power button was pressed and the agent has
 // stopped.
 func supervise() error {
 	kill, err := requestButton(pi.KillButton)
@@ -173,10 +168,12 @@ func supervise() error {
 		if err != nil {
 			report("agent: %v", err)
 		}
-		if err := openRelays(); err != nil {
-			return err
+		open := exec.Command(pi.AgentFile, "safe-state", "--config", pi.ConfigFile) //nolint:noctx // the agent's own limit
+		open.Stdout, open.Stderr = os.Stdout, os.Stderr
+		if err := open.Run(); err != nil {
+			return fmt.Errorf("safe-state: %w", err)
 		}
-		report("relays low")
+		report("contactors open")
 		if off {
 			return nil
 		}
