@@ -296,6 +296,11 @@ type Meter interface {
 	Identity() (Identity, error)
 }
 
+// Resumer is a Meter whose register starts again at 0 when it is full, and is
+// continued by software. Resume is called before the first Read with the last
+// register that was recorded, so that a wrap before or during a restart counts.
+type Resumer interface{ Resume(total charge.WattHours) }
+
 // Identity names a meter.
 type Identity struct {
 	Maker, Model, Serial string

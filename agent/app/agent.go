@@ -14,6 +14,7 @@ import (
 	"github.com/carga-ev/carga/agent/connector"
 	"github.com/carga-ev/carga/agent/delivery"
 	"github.com/carga-ev/carga/hal"
+	"github.com/carga-ev/carga/hal/rpi"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/logs"
 	"github.com/carga-ev/carga/internal/mqttlink"
@@ -38,6 +39,9 @@ type Deps struct {
 	Dial func(ctx context.Context, broker *url.URL) (net.Conn, error)
 	// Clock is the wall clock and its quality; nil: the system's.
 	Clock func() (time.Time, charge.ClockQuality)
+	// StrictGPIOD reports whether the kernel makes an output that is released an input
+	// again; nil: by its settings.
+	StrictGPIOD func() (bool, error)
 	// MachineUptime is how long the computer has been running; nil: by its kernel.
 	MachineUptime func() time.Duration
 	// Keys is the terminal whose keys operate simulated hardware; nil: none.
@@ -67,6 +71,9 @@ type Agent struct {
 func New(cfg Config, deps Deps) *Agent {
 	if deps.Log == nil {
 		deps.Log = slog.New(slog.DiscardHandler)
+	}
+	if deps.StrictGPIOD == nil {
+		deps.StrictGPIOD = rpi.StrictGPIOD
 	}
 	if deps.MachineUptime == nil {
 		deps.MachineUptime = machineUptime

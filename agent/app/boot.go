@@ -39,7 +39,10 @@ type running struct {
 	board   hal.Board
 	outlets []*control.Outlet // by number, from 1 on; so are meters
 	control *control.Loop
-	meters  []*meterReader
+	// outputTrouble is why a relay may outlive this process; empty: it does not, or
+	// there is none.
+	outputTrouble string
+	meters        []*meterReader
 	// operator operates simulated hardware.
 	operator *operator
 	log      Journal // the records of this boot and of those before
@@ -78,6 +81,7 @@ func boot(ctx context.Context, cfg Config, deps Deps, board hal.Board) (*running
 	if err := r.openDevices(); err != nil {
 		return nil, err
 	}
+	r.checkOutputs()
 	wall, _ := r.clock.wall()
 	r.config = r.configure(charge.JournalID(ids.New(wall.Std(), rand.Reader)))
 	r.writer = &writer{
@@ -134,7 +138,10 @@ func (r *running) restore(ctx context.Context, found Recovered) error {
 	}
 	r.awaitOpen(ctx)
 	f := point.Recovered{Saved: saved, After: found.After, Damaged: found.Damaged, Position: r.log.Position()}
-	for _, o := range r.outlets {
+	for i, o := range r.outlets {
+		if saved[i].Register > 0 {
+			o.ResumeMeter(saved[i].Register)
+		}
 		f.Outlets = append(f.Outlets, r.look(ctx, o))
 	}
 	r.control.Delay(r.startDelay(f))

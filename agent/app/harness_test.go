@@ -212,10 +212,12 @@ type point struct {
 	keys   io.Reader
 	// machineUptime replaces that of this computer; nil: it is used.
 	machineUptime func() time.Duration
-	cancel        context.CancelCauseFunc
-	onRecords     func(connector.State, []connector.Record)
-	ended         chan error
-	clock         func() (time.Time, charge.ClockQuality)
+	// strictGPIOD replaces the settings of this kernel; nil: they are used.
+	strictGPIOD func() (bool, error)
+	cancel      context.CancelCauseFunc
+	onRecords   func(connector.State, []connector.Record)
+	ended       chan error
+	clock       func() (time.Time, charge.ClockQuality)
 
 	mu sync.Mutex
 	// mu guards everything that follows.

@@ -32,6 +32,9 @@ func (r *running) checkHealth(reg *health.Registry) {
 	reg.Set("board", words == "", words)
 	words = r.journalTrouble()
 	reg.Set("journal", words == "", words)
+	if r.cfg.Hardware.Kind == HardwareRPi {
+		reg.SetInformational("outputs", r.outputTrouble == "", r.outputTrouble)
+	}
 	// The network is only information here: without it the charging point works.
 	link := r.up.Link()
 	up := health.Status{Name: "uplink", Up: link.Up, Since: link.Since, Informational: true}

@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/carga-ev/carga/agent/app"
 	"github.com/carga-ev/carga/agent/journal"
+	"github.com/carga-ev/carga/hal/sim"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/metrics/metricstest"
 	"github.com/carga-ev/carga/internal/wire"
@@ -25,7 +27,7 @@ func (p *point) observed(open func(app.JournalOptions) (app.Journal, app.Recover
 	}
 	ctx, cancel := context.WithCancelCause(p.t.Context())
 	p.cancel, p.ended = cancel, make(chan error, 1)
-	p.agent = app.New(p.cfg, app.Deps{Board: p.hardware(), Open: open, Dial: p.dial, Clock: p.clock, Listener: l})
+	p.agent = app.New(p.cfg, app.Deps{Board: p.hardware(), Open: open, Dial: p.dial, Clock: p.clock, Listener: l, StrictGPIOD: p.strictGPIOD})
 	go func() { p.ended <- p.agent.Run(ctx) }()
 	return metricstest.Page{T: p.t, Addr: addr, Dial: p.wires.DialContext}
 }
@@ -74,6 +76,34 @@ func TestReadyIsAboutTheChargingPointAndNotAboutTheNetwork(t *testing.T) {
 			t.Errorf("there is space again: got %+v", all)
 		}
 	})
+}
+
+// TestReleasedOutputs: on a Raspberry Pi whose kernel keeps the level of a released
+// output, or does not report it, the page of health warns; it is no reason not to
+// charge.
+func TestReleasedOutputs(t *testing.T) {
+	for name, row := range map[string]struct {
+		strict bool
+		err    error
+		want   string
+	}{
+		"strict":  {true, nil, ""},
+		"loose":   {false, nil, "add dtparam=strict_gpiod"},
+		"unknown": {false, errors.New("no config.txt"), "is not known: no config.txt"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			play(t, func(c *app.Config, _ *sim.Config) { c.Hardware.Kind = app.HardwareRPi }, func(p *point) {
+				p.strictGPIOD = func() (bool, error) { return row.strict, row.err }
+				page := p.observed(p.disk.open)
+				p.ready()
+				time.Sleep(2 * time.Second)
+				ok, all := page.Ready()
+				if o := all["outputs"]; !ok || !o.Informational || o.Up != (row.want == "") || !strings.Contains(o.Reason, row.want) {
+					p.t.Errorf("ready %v, outputs %+v", ok, o)
+				}
+			})
+		})
+	}
 }
 
 func TestAgentMetrics(t *testing.T) {

@@ -29,7 +29,8 @@ func TestDeadLettersOfABridgeAreShown(t *testing.T) {
 		o := w.others(cfg)
 		letter := func(topic, value string) {
 			err := o.producer.Enqueue(kafkalink.Record{Topic: wire.TopicDeadLetters, Key: []byte("CP_1"), Value: []byte(value), Headers: []kafkalink.Header{
-				{Key: wire.HeaderTopic, Value: []byte(topic)}, {Key: wire.HeaderReason, Value: []byte("no JSON")},
+				{Key: wire.HeaderTopic, Value: []byte(topic)},
+				{Key: wire.HeaderReason, Value: []byte("no JSON")},
 				{Key: wire.HeaderReceivedAt, Value: []byte(charge.At(time.Now()).String())},
 			}})
 			if err != nil {

@@ -150,12 +150,12 @@ func absentOf(ctx context.Context, c *connector) error {
 		errs = append(errs, errors.New("thermal: no sensor has a name"))
 	}
 	if state, _, err := c.Contactor().Feedback(); err != nil && state != hal.ContactUnknown {
-		errs = append(errs, fmt.Errorf("feedback with error %v: got %v, want unknown", err, state))
+		errs = append(errs, fmt.Errorf("feedback with error %w: got %v, want unknown", err, state))
 	}
 	// A meter is fitted for both of its methods or for none.
 	_, err := c.Meter().Read(ctx)
 	if _, idErr := c.Meter().Identity(); errors.Is(err, hal.ErrNotFitted) != errors.Is(idErr, hal.ErrNotFitted) {
-		errs = append(errs, fmt.Errorf("meter: read returns %v, identity %v", err, idErr))
+		errs = append(errs, fmt.Errorf("meter: read returns %q, identity %q", fmt.Sprint(err), fmt.Sprint(idErr)))
 	}
 	return errors.Join(errs...)
 }
@@ -221,7 +221,7 @@ func meterCounts(p *Probe) error {
 			last = got
 		}
 		if again, err := c.Meter().Identity(); err != nil || again != identity {
-			return fmt.Errorf("identity: first %+v, then %+v, error %v", identity, again, err)
+			return fmt.Errorf("identity: first %+v, then %+v, error %q", identity, again, fmt.Sprint(err))
 		}
 		return nil
 	})

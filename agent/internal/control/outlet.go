@@ -106,6 +106,14 @@ func (o *Outlet) PilotState() (charge.PilotState, error) {
 	return state, err
 }
 
+// ResumeMeter continues the register from the last one that was recorded, where the
+// meter needs that. Call it before the first ReadMeter.
+func (o *Outlet) ResumeMeter(total charge.WattHours) {
+	if m, ok := o.meter.(hal.Resumer); ok {
+		m.Resume(total)
+	}
+}
+
 // ReadMeter reads the meter. It may take as long as ctx allows. Power flows only
 // while readings come.
 func (o *Outlet) ReadMeter(ctx context.Context) (hal.Reading, error) {

@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -124,7 +125,7 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 	if err != nil {
 		return c.failed(ctx, err)
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
 	if err != nil {
 		return c.failed(ctx, err)
@@ -214,9 +215,7 @@ const pageSize = 500
 // List calls visit for the items of a list, newest first, at most limit; 0: all.
 func List[T any](ctx context.Context, c *Client, path string, query url.Values, limit int, visit func(T) error) error {
 	q := url.Values{}
-	for name, values := range query {
-		q[name] = values
-	}
+	maps.Copy(q, query)
 	for seen := 0; ; {
 		size := pageSize
 		if limit > 0 {

@@ -54,7 +54,7 @@ func (c *Client) Watch(ctx context.Context, visit func(Change) error, lost func(
 		unreachable, ok := errors.AsType[*UnreachableError](err)
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // the end of ctx ends the stream
 		case !ok:
 			return err
 		case !reported:
@@ -86,7 +86,7 @@ func (c *Client) watchOnce(ctx context.Context, last *string, visit func(Change)
 	if err != nil {
 		return c.failed(ctx, err)
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
 		raw, _ := io.ReadAll(io.LimitReader(resp.Body, maxBody)) // what it has decides what it is
 		return c.refusal(resp, raw)
