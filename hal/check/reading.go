@@ -237,7 +237,7 @@ func meterContext(p *Probe) error {
 		case errors.Is(err, hal.ErrNotFitted):
 			return err
 		case !errors.Is(err, context.Canceled):
-			return fmt.Errorf("cancelled reading: got %v, want %w", err, context.Canceled)
+			return fmt.Errorf("cancelled reading: got %q, want %w", fmt.Sprint(err), context.Canceled)
 		}
 		return nil
 	})

@@ -212,7 +212,7 @@ func lockMoves(p *Probe) error {
 				return err
 			}
 			if got, _, err := l.State(); err != nil || got != want {
-				return fmt.Errorf("lock: %v after the command it is %v, error %v; want %v", hal.MaxLockDelay, got, err, want)
+				return fmt.Errorf("lock: %v after the command it is %v, error %q; want %v", hal.MaxLockDelay, got, fmt.Sprint(err), want)
 			}
 			if err := contact(c, hal.ContactOpen); err != nil {
 				return fmt.Errorf("the lock moved: %w", err)
@@ -243,7 +243,7 @@ func selfTest(p *Probe) error {
 		}
 		if d, ok := c.Connector.(hal.Protection); ok {
 			if fault, _, err := d.Tripped(); err != nil || fault != "" {
-				return fmt.Errorf("after the self-test the protection reports %q, error %v", fault, err)
+				return fmt.Errorf("after the self-test the protection reports %q, error %q", fault, fmt.Sprint(err))
 			}
 		}
 		return contact(c, hal.ContactOpen)
