@@ -115,7 +115,7 @@ func leaves() []leaf {
 		{dir: "agent/safety", own: words, std: pure},
 		{dir: "agent/delivery", own: words, std: pure},
 		{dir: "agent/class", own: words, std: pure},
-		{dir: "agent/point", own: append([]string{"agent/class", "agent/connector", "agent/delivery"}, words...), std: pure},
+		{dir: "agent/point", own: append([]string{"agent/cards", "agent/class", "agent/connector", "agent/delivery"}, words...), std: pure},
 		{dir: "bridge/route", own: words, std: pure},
 		{dir: "bridge/forward", own: append([]string{"bridge/route"}, words...), std: pure},
 		{dir: "bridge/lease", own: words, std: pure},
