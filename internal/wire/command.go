@@ -312,8 +312,8 @@ const MaxListPart = 24 << 10
 
 // ListState names one state of a list of cards.
 type ListState struct {
-	Version int64  `json:"version"` // 0: empty, and never set
-	Digest  string `json:"digest"`
+	Version int64  `json:"version"`          // 0: empty, and never set
+	Digest  string `json:"digest,omitempty"` // absent with version 0
 }
 
 // ListDigest is a digest of a list, whatever the order of its entries: the first
