@@ -44,7 +44,7 @@ type State struct {
 	cfg        Config
 	connectors []connector.State // by number, from 1 on
 	cards      cards.State
-	registered bool              // record 1 is durable
+	registered bool // record 1 is durable
 
 	disk disk
 
