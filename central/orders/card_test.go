@@ -68,7 +68,7 @@ func TestCardsAreAnswered(t *testing.T) {
 	w.issueCard(1, "anna")
 	blocked := w.issueCard(2, "berta")
 	expired := w.issueCard(3, "berta")
-	w.issueCard(4, "nobody")
+	w.issueCard(4, "carl")
 	deleted := w.issueCard(5, "anna")
 	yes := true
 	soon := w.now.Add(time.Minute)
