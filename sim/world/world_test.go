@@ -85,9 +85,9 @@ func TestSeeds(t *testing.T) {
 		})
 	}
 	working.Wait()
-	t.Logf("%d runs, %.1f CP-days, %.1f a second: %d sessions, %d tickets, faults %v",
+	t.Logf("%d runs, %.1f CP-days, %.1f a second: %d sessions, %d of them by cards, %d tickets, faults %v",
 		n, days, days/time.Since(began).Seconds(), //nolint:forbidigo // as above
-		total.Sessions, total.Tickets, total.Faults)
+		total.Sessions, total.CardSessions, total.Tickets, total.Faults)
 }
 
 // TestShrink: only the steps that make a plan fail are left.
