@@ -210,6 +210,7 @@ func TestChoice(t *testing.T) {
 		"several, none plugged in":         {[]cards.Connector{free(1, 0), free(2, 0)}, 0, cards.ReasonPlugFirst},
 		"the one that is plugged in":       {[]cards.Connector{free(1, 0), free(2, 5)}, 2, ""},
 		"the one plugged in last":          {[]cards.Connector{free(1, 9), free(2, 5)}, 1, ""},
+		"the one plugged in last, behind":  {[]cards.Connector{free(1, 5), free(2, 9)}, 2, ""},
 		"reserved for the driver":          {[]cards.Connector{free(1, 0), reserved(free(2, 0), anna)}, 2, ""},
 		"plugged in elsewhere":             {[]cards.Connector{free(1, 4), reserved(free(2, 0), anna)}, 1, ""},
 		"reserved and plugged in":          {[]cards.Connector{free(1, 9), reserved(free(2, 4), anna)}, 2, ""},
