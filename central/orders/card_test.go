@@ -25,18 +25,19 @@ func (w *world) issueCard(n int, user charge.Username) cards.ID {
 	return r.CardID
 }
 
-// tap presents card n at a charging point, and returns Central's answer; nil if there
+// tap presents card n at CP_1, and returns Central's answer; nil if there
 // is none.
-func (w *world) tap(cp charge.CPID, n int, change ...func(*ledgerTap)) *wire.Authorize {
+func (w *world) tap(n int, change ...func(*ledgerTap)) *wire.Authorize {
 	w.t.Helper()
 	w.ids++
 	tap := ledgerTap{wire.AuthRequested{RequestID: fmt.Sprintf("tap-%d", w.ids), TokenHash: hashOf(n)}, 0}
 	for _, f := range change {
 		f(&tap)
 	}
-	w.agents[cp].cp.Now = w.now - tap.ago
-	w.agents[cp].cp.Write(0, "", &tap.AuthRequested)
-	w.agents[cp].cp.Now = w.now
+	a := w.agents["CP_1"]
+	a.cp.Now = w.now - tap.ago
+	a.cp.Write(0, "", &tap.AuthRequested)
+	a.cp.Now = w.now
 	before := len(w.ofType(wire.CommandAuthorize))
 	w.sync()
 	all := w.ofType(wire.CommandAuthorize)
@@ -75,30 +76,30 @@ func TestCardsAreAnswered(t *testing.T) {
 	w.operator(orders.OperatorChangeCard{ID: blocked, Blocked: &yes})
 	w.operator(orders.OperatorChangeCard{ID: expired, ExpiresAt: &soon})
 	w.operator(orders.OperatorChangeCard{ID: deleted, Delete: true})
-	if got := w.tap("CP_1", 3); got == nil || !got.Allowed {
+	if got := w.tap(3); got == nil || !got.Allowed {
 		t.Errorf("before its end: %+v", got)
 	}
 	w.pass(60_000)
-	got := w.tap("CP_1", 1)
+	got := w.tap(1)
 	if got == nil || !got.Allowed || got.Username != "anna" || got.SessionID == "" || got.Tariff != "t1" {
 		t.Errorf("a card of anna: %+v", got)
 	}
 	for n, want := range map[int]string{2: cards.ReasonBlocked, 3: cards.ReasonExpired, 4: wire.RefusedUnknownDriver, 5: cards.ReasonUnknown, 6: cards.ReasonUnknown} {
-		if got := w.tap("CP_1", n); got == nil || got.Allowed || got.Reason != want || got.SessionID != "" || got.Username != "" {
+		if got := w.tap(n); got == nil || got.Allowed || got.Reason != want || got.SessionID != "" || got.Username != "" {
 			t.Errorf("card %d: %+v, want %s", n, got, want)
 		}
 	}
-	if got := w.tap("CP_1", 1, func(p *ledgerTap) { p.Token, p.TokenHash = "00000001", "" }); got == nil || !got.Allowed {
+	if got := w.tap(1, func(p *ledgerTap) { p.Token, p.TokenHash = "00000001", "" }); got == nil || !got.Allowed {
 		t.Errorf("named by its token: %+v", got)
 	}
-	if got := w.tap("CP_1", 1, func(p *ledgerTap) { p.Decided = wire.DecidedRefused }); got != nil {
+	if got := w.tap(1, func(p *ledgerTap) { p.Decided = wire.DecidedRefused }); got != nil {
 		t.Errorf("decided by the charging point: %+v", got)
 	}
-	if got := w.tap("CP_1", 1, func(p *ledgerTap) { p.ago = 31_000 }); got != nil {
+	if got := w.tap(1, func(p *ledgerTap) { p.ago = 31_000 }); got != nil {
 		t.Errorf("of long ago: %+v", got)
 	}
 	w.CP("CP_1").Admitted = false
-	if got := w.tap("CP_1", 1); got == nil || got.Allowed {
+	if got := w.tap(1); got == nil || got.Allowed {
 		t.Errorf("not admitted: %+v", got)
 	}
 }

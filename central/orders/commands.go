@@ -46,10 +46,9 @@ func (x *step) issue(cp *ledger.CP, connector charge.ConnectorID, o wire.Order, 
 	t := Target{cp.ID, connector}
 	x.s.numbers[t]++
 	life := wire.MaxCommandLife
-	switch kind {
-	case wire.CommandReserve:
+	if kind == wire.CommandReserve {
 		life = wire.ReserveLife
-	case wire.CommandAuthorize:
+	} else if kind == wire.CommandAuthorize {
 		life = wire.AuthorizeLife
 	}
 	c := &Command{

@@ -136,7 +136,8 @@ type backup struct {
 
 func (w *world) backup() backup {
 	b := backup{
-		map[charge.CPID]*ledgertest.Book{}, maps.Clone(w.reservations), maps.Clone(w.desired), maps.Clone(w.commands), maps.Clone(w.requests),
+		map[charge.CPID]*ledgertest.Book{},
+		maps.Clone(w.reservations), maps.Clone(w.desired), maps.Clone(w.commands), maps.Clone(w.requests),
 		maps.Clone(w.cards), maps.Clone(w.lists),
 	}
 	for id, book := range w.books {

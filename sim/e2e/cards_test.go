@@ -50,7 +50,7 @@ func (p *point) tap(uid string) { p.taps <- hal.Token{UID: uid} }
 // issue issues a card and returns its id.
 func (w *world) issue(uid, username string, offline bool) string {
 	w.t.Helper()
-	raw, _ := w.callAPI(http.MethodPost, "/cards", []byte(fmt.Sprintf(`{"uid":%q,"username":%q,"offline":%v}`, uid, username, offline)))
+	raw, _ := w.callAPI(http.MethodPost, "/cards", fmt.Appendf(nil, `{"uid":%q,"username":%q,"offline":%v}`, uid, username, offline))
 	var made struct {
 		ID string `json:"card_id"`
 	}
@@ -75,16 +75,16 @@ func (w *world) idle(p *point, what string) {
 	}
 }
 
-// chargeByCard taps, lets the vehicle charge, and taps again.
-func (w *world) chargeByCard(p *point, uid string) {
+// chargeByCard taps with the card of anna, lets the vehicle charge, and taps again.
+func (w *world) chargeByCard(p *point) {
 	w.t.Helper()
 	at := time.Now()
-	p.tap(uid)
+	p.tap(annasCard)
 	w.await(5*time.Second, "the session begins", func() bool { return p.shown().SessionID != "" })
 	w.t.Logf("from the tap to the session: %s", time.Since(at))
 	w.awaitCharging(p)
 	time.Sleep(time.Minute)
-	p.tap(uid)
+	p.tap(annasCard)
 	w.await(10*time.Second, "the session ends", func() bool { return p.shown().SessionID == "" })
 }
 
@@ -107,7 +107,7 @@ func (w *world) wantAnnas(p *point, got ticket) {
 // 2 s, begins and ends a session, and is billed to its driver.
 func TestCardAnsweredByCentral(t *testing.T) {
 	cardWorld(t, false, func(w *world, p *point, id string) {
-		w.chargeByCard(p, annasCard)
+		w.chargeByCard(p)
 		w.wantAnnas(p, w.ticketNow(1))
 		p.tap(unknown)
 		w.idle(p, "an unknown card")
@@ -128,7 +128,7 @@ func TestCardOfTheLocalList(t *testing.T) {
 		w.wantList(p)
 		w.links["agent-mqtt"].set(linkCut)
 		time.Sleep(time.Minute)
-		w.chargeByCard(p, annasCard)
+		w.chargeByCard(p)
 		w.block(id)
 		w.links["agent-mqtt"].set(linkUp)
 		w.wantAnnas(p, w.ticketNow(1))
@@ -156,7 +156,7 @@ func TestListSurvivesARestart(t *testing.T) {
 		w.stop("central")
 		w.start("central")
 		w.await(10*time.Second, "the agent runs", func() bool { return p.shown().Status != "" })
-		w.chargeByCard(p, annasCard)
+		w.chargeByCard(p)
 		w.links["agent-mqtt"].set(linkUp)
 		w.wantAnnas(p, w.ticketNow(1))
 		w.wantList(p)
@@ -167,11 +167,11 @@ func TestListSurvivesARestart(t *testing.T) {
 // Central admitted before is admitted by the cache, each by one decision.
 func TestCentralDoesNotAnswer(t *testing.T) {
 	cardWorld(t, false, func(w *world, p *point, _ string) {
-		w.chargeByCard(p, annasCard)
+		w.chargeByCard(p)
 		w.stop("central")
 		p.tap(unknown)
 		w.idle(p, "an unknown card without an answer")
-		w.chargeByCard(p, annasCard)
+		w.chargeByCard(p)
 		w.start("central")
 		w.ticketNow(2)
 		w.idle(p, "a late answer")
