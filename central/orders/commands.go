@@ -48,7 +48,8 @@ func (x *step) issue(cp *ledger.CP, connector charge.ConnectorID, o wire.Order, 
 	life := wire.MaxCommandLife
 	if kind == wire.CommandReserve {
 		life = wire.ReserveLife
-	} else if kind == wire.CommandAuthorize {
+	}
+	if kind == wire.CommandAuthorize {
 		life = wire.AuthorizeLife
 	}
 	c := &Command{
