@@ -60,7 +60,9 @@ func (u *unit) recordFacts(r *wire.Record, out *ledger.Outcome, changes []ledger
 		}
 	case *wire.AuthRequested:
 		if p.Decided != "" {
-			u.fact("card", r.CPID, "a card at %s was %s without Central", place(r.CPID, r.Connector), p.Decided)
+			u.fact(view.Fact{
+				Kind: view.FactCard, What: view.FactWhat(p.Decided), CPID: r.CPID, Connector: r.Connector, Reason: "without_central",
+			}, "a card at %s was %s without Central", place(r.CPID, r.Connector), p.Decided)
 		}
 	case *wire.FaultRaised:
 		if now, ok := changedFaults(changes, r.Connector); ok && slices.Contains(now, p.Fault) {
@@ -153,8 +155,7 @@ func (u *unit) effectFacts(e orders.Effect) {
 		}
 	case orders.SaveCommand:
 		c := &e.Command
-		if text := answerText(c); text != "" {
-			u.fact("card", c.CPID, "%s", text)
+		if u.answerFact(c) {
 			return
 		}
 		if !c.State.Open() {
@@ -166,20 +167,25 @@ func (u *unit) effectFacts(e orders.Effect) {
 	}
 }
 
-// answerText is the answer to a card in words; "" for other commands, and once it is
-// written.
-func answerText(c *orders.Command) string {
+// answerFact adds the fact of an answer to a card once it is written; it reports
+// whether e is about such an answer at that moment.
+func (u *unit) answerFact(c *orders.Command) bool {
 	if c.Type != wire.CommandAuthorize || c.State != orders.Written || c.SendCount > 1 {
-		return ""
+		return false
 	}
 	var o wire.Authorize
 	if err := json.Unmarshal(c.Data, &o); err != nil {
-		return ""
+		return false // cannot happen: Central wrote it
 	}
-	if !o.Allowed {
-		return fmt.Sprintf("a card at %s was refused: %s", place(c.CPID, c.Connector), o.Reason)
+	at := place(c.CPID, c.Connector)
+	f := view.Fact{Kind: view.FactCard, CPID: c.CPID, Connector: c.Connector, Username: o.Username, Reason: o.Reason}
+	if f.What = view.WhatRefused; o.Allowed {
+		f.What = view.WhatAccepted
+		u.fact(f, "a card of %s at %s may charge", o.Username, at)
+		return true
 	}
-	return fmt.Sprintf("a card of %s at %s may charge", o.Username, place(c.CPID, c.Connector))
+	u.fact(f, "a card at %s was refused: %s", at, o.Reason)
+	return true
 }
 
 // place names a connector, or with 0 the charging point.
