@@ -39,10 +39,11 @@ type running struct {
 	board   hal.Board
 	outlets []*control.Outlet // by number, from 1 on; so are meters
 	control *control.Loop
+	meters  []*meterReader
+	tokens  <-chan hal.Token // of the card reader; nil: none is fitted
 	// outputTrouble is why a relay may outlive this process; empty: it does not, or
 	// there is none.
 	outputTrouble string
-	meters        []*meterReader
 	// operator operates simulated hardware.
 	operator *operator
 	log      Journal // the records of this boot and of those before
@@ -110,6 +111,7 @@ func (r *running) configure(id charge.JournalID) point.Config {
 			Resume: p.Resume, ReservedPlugStarts: p.ReservedPlugStarts, FreeVend: p.FreeVend, Vent: info.Vent, Steered: info.Steered,
 			Rated: info.RatedPower, SampleEnergy: i.MeterReadWh, SampleInterval: i.MeterRead,
 		},
+		Cards:     r.cfg.Cards.policy(),
 		Telemetry: i.Telemetry, IdleTelemetry: i.IdleTelemetry,
 	}
 	if c.Simulated {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/carga-ev/carga/agent/cards"
 	"github.com/carga-ev/carga/hal"
 	"github.com/carga-ev/carga/hal/rpi"
 	"github.com/carga-ev/carga/hal/sim"
@@ -31,6 +32,7 @@ type Config struct {
 	MQTT      MQTT      `yaml:"mqtt"`
 	Hardware  Hardware  `yaml:"hardware"`
 	Policies  Policies  `yaml:"policies"`
+	Cards     Cards     `yaml:"cards"`
 	Intervals Intervals `yaml:"intervals"`
 	// StopWithin is how long a stopping agent waits for Central to acknowledge
 	// its last records.
@@ -147,6 +149,7 @@ func DefaultConfig() Config {
 			MeterRead: 30 * time.Second, MeterReadWh: 100, Control: 10 * time.Millisecond,
 		},
 		Policies:   Policies{StartDelay: time.Minute},
+		Cards:      Cards{Wait: cards.DefaultWait, Cache: 24 * time.Hour, Unanswered: CardsRefuse, Offline: CardsRefuse},
 		StopWithin: 5 * time.Second,
 		Log:        Log{Level: "info"},
 	}
@@ -178,6 +181,7 @@ func (c *Config) Validate(p *config.Problems) {
 	c.MQTT.validate(p)
 	c.Hardware.validate(p)
 	c.Intervals.validate(p)
+	c.Cards.validate(p)
 }
 
 // validate checks the way to the broker. A password in the URL is refused: the URL

@@ -45,9 +45,15 @@ func (r *running) runCore(ctx context.Context) {
 // since time must not go back between two steps.
 func (r *running) step(e point.Event) {
 	now := r.now()
-	if p, ok := e.(point.PilotChanged); ok {
-		p.NewSession = charge.SessionID(ids.New(now.Wall.Std(), crand.Reader))
+	id := func() string { return ids.New(now.Wall.Std(), crand.Reader) }
+	switch p := e.(type) {
+	case point.PilotChanged:
+		p.NewSession = charge.SessionID(id())
 		e = p
+	case point.CardPresented:
+		p.Request, p.NewSession = id(), charge.SessionID(id())
+		e = p
+	default:
 	}
 	r.performAll(r.core.Step(now, e))
 }
@@ -107,6 +113,8 @@ func (r *running) perform(f point.Effect) {
 		close(r.ended)
 	case point.Drained:
 		close(r.drained)
+	case point.CardRefused:
+		r.logger.Info("a card has no effect", slog.String("reason", f.Reason))
 	case point.Recorded:
 		r.logRecords(f.Connector, f.Records)
 	case point.CommandDecided:

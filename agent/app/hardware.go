@@ -59,6 +59,9 @@ func (r *running) openDevices() error {
 			loop: r.watch.LoopWithin(fmt.Sprintf("meter_%d", o.ID), hangsAfter+r.cfg.Intervals.Meter),
 		})
 	}
+	if err := r.openReader(); err != nil {
+		return err
+	}
 	var err error
 	r.control, err = control.New(control.Config{
 		Board: r.board, Outlets: r.outlets, Period: r.cfg.Intervals.Control, Uptime: r.clock.at,

@@ -69,6 +69,9 @@ func (r *running) serve(ctx context.Context) error {
 		}
 	})
 	input.start(r.operator.run)
+	if r.tokens != nil {
+		input.start(r.readCards)
+	}
 	input.start(r.housekeep)
 	input.start(r.watch.Run)
 	input.start(func(ctx context.Context) { r.watch.Serve(ctx, r.cfg.Observe, r.deps.Listener, nil) })

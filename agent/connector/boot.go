@@ -28,7 +28,7 @@ func (t *transition) booted(e Booted) {
 	if v.Session.ID != "" {
 		s.Session = Session{
 			ID: v.Session.ID, Username: v.Session.Username, Reservation: v.Session.Reservation, Tariff: v.Session.Tariff,
-			StartRegister: v.Session.StartRegister, Granted: true, Started: v.Session.Started,
+			Card: v.Session.Card, StartRegister: v.Session.StartRegister, Granted: true, Started: v.Session.Started,
 			SampledRegister: s.Meter.Last.Import, SampledAt: e.At, Ending: Ending{Reason: v.Session.Ending},
 		}
 		if s.Session.Started {
@@ -99,7 +99,7 @@ func (t *transition) registered(e Registered) {
 	}
 	for _, u := range e.Unfinished {
 		r, reason := wire.ResultDone, ""
-		if u.Type == wire.CommandStart && u.Session != s.Session.ID || u.Type == wire.CommandSimulate {
+		if u.Session != "" && u.Session != s.Session.ID || u.Type == wire.CommandSimulate {
 			r, reason = wire.ResultFailed, "reboot"
 		}
 		t.record("", &wire.CommandFinished{CommandID: u.ID, Command: u.Type, Result: r, Reason: reason})

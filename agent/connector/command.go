@@ -21,6 +21,8 @@ func (t *transition) command(e CommandReceived) {
 		t.ifFresh(e, func() { t.cancel(e, o.ReservationID) })
 	case *wire.Start:
 		t.ifFresh(e, func() { t.start(e, *o) })
+	case *wire.Authorize:
+		t.ifFresh(e, func() { t.cardAuthorized(e, *o) })
 	case *wire.Stop:
 		t.ifFresh(e, func() { t.stop(e, o.SessionID) })
 	case *wire.SetAvailability:
@@ -162,10 +164,10 @@ func (t *transition) replaceStartCommand(e CommandReceived) {
 	p := &t.s.Pending
 	if p.Command != "" {
 		t.record("", &wire.CommandFinished{
-			CommandID: p.Command, Command: wire.CommandStart, Result: wire.ResultFailed, Reason: wire.ReasonSuperseded,
+			CommandID: p.Command, Command: p.commandType(), Result: wire.ResultFailed, Reason: wire.ReasonSuperseded,
 		})
 	}
-	p.Command, p.Raw = e.ID, ""
+	p.Command, p.Raw, p.Authorize = e.ID, "", false
 	t.accept(e)
 }
 

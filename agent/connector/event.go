@@ -85,6 +85,8 @@ type CommandReceived struct {
 	// AllConnectors: the command is for all connectors; its receiver records the
 	// acceptance and the result, not each connector.
 	AllConnectors bool
+	// Card is the card that an AUTHORIZE is about.
+	Card charge.TokenHash
 }
 
 // FaultSeen means that a fault is present.
@@ -124,6 +126,23 @@ type StorageChanged struct {
 // effect.
 type TimerFired struct{ Now }
 
+// CardAllowed begins a session for a card that may charge by the local list, by an
+// answer of Central that was kept, or by a policy (By). The AUTHORIZE of Central is a
+// CommandReceived with Card.
+type CardAllowed struct {
+	Now
+	Session  charge.SessionID
+	Username charge.Username // empty: an unknown card
+	Card     charge.TokenHash
+	By       wire.Grant
+}
+
+// CardStop is a card that ends a session.
+type CardStop struct {
+	Now
+	Session charge.SessionID
+}
+
 // LocalStop is a stop by a person at the charging point.
 type LocalStop struct{ Now }
 
@@ -143,5 +162,7 @@ func (Appended) connectorEvent()        {}
 func (AppendFailed) connectorEvent()    {}
 func (StorageChanged) connectorEvent()  {}
 func (TimerFired) connectorEvent()      {}
+func (CardAllowed) connectorEvent()     {}
+func (CardStop) connectorEvent()        {}
 func (LocalStop) connectorEvent()       {}
 func (Shutdown) connectorEvent()        {}

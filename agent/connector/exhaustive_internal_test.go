@@ -55,6 +55,11 @@ func alphabet() []stimulus {
 		order("`RESERVE`", &wire.Reserve{ReservationID: "r1", Username: "u1", Until: wall.Add(time.Minute)}),
 		order("`CANCEL_RESERVATION`", &wire.CancelReservation{ReservationID: "r1"}),
 		order("`START`", &wire.Start{SessionID: "s1", Username: "u1"}),
+		at("card", func(n Now) Event { return CardAllowed{Now: n, Session: "s1", Username: "u1", Card: "k1", By: wire.GrantLocalList} }),
+		{words: "`AUTHORIZE`", event: func(_ State, n Now) Event {
+			return CommandReceived{Now: n, ID: "c1", Raw: "{}", Order: &wire.Authorize{Allowed: true, SessionID: "s1", Username: "u1"}, SentAt: n.Wall, Card: "k1"}
+		}},
+		at("card again", func(n Now) Event { return CardStop{Now: n, Session: "s1"} }),
 		order("`STOP`", &wire.Stop{SessionID: "s1"}),
 		order("`SET_AVAILABILITY` true", &wire.SetAvailability{Available: true}),
 		order("`SET_AVAILABILITY` false", &wire.SetAvailability{}),
@@ -75,7 +80,7 @@ func times(s *State) []*time.Duration {
 	return []*time.Duration{
 		&s.OpenBy, &s.Timer, &s.Meter.Last.BegunAt, &s.Meter.LastRejected.BegunAt, &s.Reservation.EndsAt, &s.Reservation.left,
 		&s.Pending.PlugBy, &s.Pending.ReadBy, &s.Pending.AskedAt, &s.Session.SampledAt, &s.Session.Ending.BegunAt, &s.Session.Ending.ReadBy,
-		&s.Session.Ending.OpenedAt,
+		&s.Session.Ending.OpenedAt, &s.PluggedAt,
 	}
 }
 
@@ -104,8 +109,10 @@ func canonical(s State, now time.Duration) State {
 	}
 	// Each reading is of its moment, and no register changes: these decide nothing.
 	s.Meter.Last.BegunAt, s.Session.SampledAt, s.Reservation.left = 0, 0, 0
+	s.PluggedAt = 0 // package cards compares it with that of other connectors
 	s.Pending.AskedAt, s.Session.Ending.OpenedAt = min(s.Pending.AskedAt, 1), min(s.Session.Ending.OpenedAt, 1)
 	// Only the records depend on these.
+	s.Pending.By, s.Pending.Authorize = "", false
 	s.Pending.Raw, s.Session.Ending.Command, s.Session.Tariff, s.Pending.Tariff, s.Reservation.Tariff = "", "", "", "", ""
 	if s.Session.Ending.Reason != "" {
 		s.Session.Ending.Reason = charge.StopRemote

@@ -214,7 +214,15 @@ func (w *world) one(t *rapid.T) {
 			SessionID: s, Username: charge.Username(id("u")), ReservationID: charge.ReservationID(pick("", "r1", string(w.s.Reservation.ID))),
 		}))
 	case 12:
-		switch pick("stop", "cancel", "available", "unlock", "local") {
+		switch pick("stop", "cancel", "available", "unlock", "local", "card", "authorize", "card_stop") {
+		case "card":
+			w.apply(t, connector.CardAllowed{Now: w.now(), Session: fresh, Username: charge.Username(id("u")), Card: theCard(), By: wire.GrantLocalList})
+		case "authorize":
+			e := w.order(time.Second, &wire.Authorize{RequestID: "r", Allowed: true, SessionID: fresh, Username: charge.Username(id("u"))})
+			e.Card = theCard()
+			w.apply(t, e)
+		case "card_stop":
+			w.apply(t, connector.CardStop{Now: w.now(), Session: max(w.s.Session.ID, "s0")})
 		case "stop":
 			w.apply(t, w.order(time.Second, &wire.Stop{SessionID: max(w.s.Session.ID, charge.SessionID(id("s")))}))
 		case "cancel":

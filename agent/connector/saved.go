@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"slices"
 
+	"github.com/carga-ev/carga/agent/cards"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
 )
@@ -22,6 +23,7 @@ type Saved struct {
 	Journal     charge.JournalID   `json:"journal,omitempty"`    // of the last record
 	UptimeMS    int64              `json:"uptime_ms,omitempty"`  // of the last record
 	RegisterAt  charge.Time        `json:"register_at,omitzero"` // when Register was recorded; zero when the clock was not set
+	Cards       cards.Saved        `json:"cards,omitzero"`       // of the charging point as a whole, in the entry with Connector 0
 }
 
 // SavedReservation is a reservation that is held. LeftMS is the time left by the
@@ -46,6 +48,7 @@ type SavedSession struct {
 	// Ending is why it was about to end; empty: it was not. Such a session is not
 	// resumed after a restart.
 	Ending charge.StopReason `json:"ending,omitempty"`
+	Card   charge.TokenHash  `json:"token_hash,omitempty"`
 }
 
 // noteEnding sets why the session, if there is one, is about to end; the first
@@ -60,7 +63,7 @@ func (x *SavedSession) noteEnding(why charge.StopReason) {
 type Unfinished struct {
 	ID      charge.CommandID `json:"command_id"`
 	Type    wire.CommandType `json:"command"`
-	Session charge.SessionID `json:"session_id,omitempty"` // of a START
+	Session charge.SessionID `json:"session_id,omitempty"` // of a START or an AUTHORIZE
 }
 
 // Replay folds one record into v. A record of another connector changes only the
@@ -68,11 +71,15 @@ type Unfinished struct {
 // time changes nothing, so a checkpoint may contain it already.
 func Replay(v Saved, rec wire.Record) Saved {
 	v = v.elapse(rec)
-	if rec.Connector != v.Connector && rec.Connector != 0 {
+	if rec.Connector != v.Connector && rec.Connector != 0 && v.Connector != 0 {
 		return v
 	}
 	p, err := rec.Payload()
 	if err != nil || p == nil {
+		return v
+	}
+	if v.Connector == 0 {
+		v.Cards = cards.Replay(v.Cards, &rec, p)
 		return v
 	}
 	switch p := p.(type) {
@@ -90,6 +97,7 @@ func Replay(v Saved, rec wire.Record) Saved {
 		}
 		v.Session = SavedSession{
 			ID: rec.SessionID, Username: p.Username, Reservation: p.ReservationID, Tariff: p.Tariff, StartRegister: p.Register,
+			Card: p.TokenHash,
 		}
 		v.Finishing = false
 		v.noteRegister(&rec, p.Register)
@@ -162,6 +170,8 @@ func (v Saved) accepted(rec wire.Record, p *wire.CommandAccepted) Saved {
 		}
 	case *wire.Start:
 		u.Session = o.SessionID
+	case *wire.Authorize:
+		u.Session = o.SessionID
 	case *wire.Stop:
 		if o.SessionID == v.Session.ID {
 			v.Session.noteEnding(charge.StopRemote)
@@ -193,19 +203,27 @@ func ReadCheckpoint(raw []byte) ([]Saved, error) {
 }
 
 // Restore folds the last checkpoint and the records after it into the saved
-// state of n connectors. An empty checkpoint is none. If the number of connectors
-// has changed, those in common keep their state.
+// state of n connectors, and behind them that of the charging point as a whole
+// (Connector 0). An empty checkpoint is none. If the number of connectors has
+// changed, those in common keep their state.
 func Restore(checkpoint []byte, since [][]byte, n int) ([]Saved, error) {
-	saved := make([]Saved, n)
+	saved := make([]Saved, n+1)
+	for i := range n {
+		saved[i].Connector = charge.ConnectorID(i + 1)
+	}
 	if len(checkpoint) > 0 {
 		all, err := ReadCheckpoint(checkpoint)
 		if err != nil {
 			return nil, err
 		}
-		copy(saved, all)
-	}
-	for i := range saved {
-		saved[i].Connector = charge.ConnectorID(i + 1)
+		for _, v := range all { // one of an earlier version has no Connector 0
+			switch {
+			case v.Connector == 0:
+				saved[n] = v
+			case int(v.Connector) <= n:
+				saved[v.Connector-1] = v
+			}
+		}
 	}
 	for _, raw := range since {
 		rec, err := wire.DecodeRecord(raw)

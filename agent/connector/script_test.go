@@ -263,6 +263,18 @@ func (p *player) event(w []string) (connector.Event, error) {
 		})
 	case "late_start":
 		return p.order(-time.Second, &wire.Start{SessionID: "late", Username: "late"}), nil
+	case "card": // session [driver]: a card that may charge without Central
+		by := wire.GrantLocalList
+		if word(2) == "" {
+			by = wire.GrantFreeVend
+		}
+		return connector.CardAllowed{Now: p.now(), Session: charge.SessionID(w[1]), Username: charge.Username(word(2)), Card: theCard(), By: by}, nil
+	case "authorize": // session driver: Central admits the card
+		e := p.order(5*time.Second, &wire.Authorize{RequestID: "r", Allowed: true, SessionID: charge.SessionID(w[1]), Username: charge.Username(w[2]), Tariff: "t2"})
+		e.Card = theCard()
+		return e, nil
+	case "card_stop":
+		return connector.CardStop{Now: p.now(), Session: charge.SessionID(w[1])}, nil
 	case "stop":
 		return order(&wire.Stop{SessionID: charge.SessionID(w[1])})
 	case "available":
@@ -284,6 +296,9 @@ func (p *player) event(w []string) (connector.Event, error) {
 	}
 	return nil, fmt.Errorf("event %q is unknown", w[0])
 }
+
+// theCard is the card of every script.
+func theCard() charge.TokenHash { return charge.IDToken("04A1B2C3").Hash() }
 
 // durable reports to the state machine that the oldest append is on disk.
 func (p *player) durable() connector.Event {

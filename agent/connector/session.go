@@ -53,7 +53,7 @@ func (t *transition) endStart(reason string) {
 	if p.Raw != "" {
 		r = wire.ResultRejected
 	}
-	t.record("", &wire.CommandFinished{CommandID: p.Command, Command: wire.CommandStart, Result: r, Reason: reason})
+	t.record("", &wire.CommandFinished{CommandID: p.Command, Command: p.commandType(), Result: r, Reason: reason})
 }
 
 // authorize opens the session with the register just read. The record is the
@@ -66,6 +66,8 @@ func (t *transition) authorize(register charge.WattHours) {
 	switch {
 	case p.Reservation != "":
 		by = wire.GrantReservation
+	case p.By != "":
+		by = p.By
 	case p.Command == "":
 		by = wire.GrantFreeVend
 	}
@@ -77,14 +79,15 @@ func (t *transition) authorize(register charge.WattHours) {
 	}
 	t.s.Finishing = false
 	t.s.Session = Session{
-		ID: p.Session, Username: p.Username, Reservation: p.Reservation, Tariff: p.Tariff, StartRegister: register,
+		ID: p.Session, Username: p.Username, Reservation: p.Reservation, Tariff: p.Tariff, Card: p.Card, StartRegister: register,
 		SampledRegister: register, SampledAt: t.now.At,
 	}
 	t.record(p.Session, &wire.Authorized{
 		By: by, Username: p.Username, ReservationID: p.Reservation, CommandID: p.Command, Register: register, Tariff: p.Tariff,
+		TokenHash: p.Card,
 	})
 	if p.Command != "" {
-		t.record("", &wire.CommandFinished{CommandID: p.Command, Command: wire.CommandStart, Result: wire.ResultDone})
+		t.record("", &wire.CommandFinished{CommandID: p.Command, Command: p.commandType(), Result: wire.ResultDone})
 	}
 }
 
@@ -96,8 +99,8 @@ func (t *transition) pilotChanged(e PilotChanged) {
 	switch {
 	case e.Pilot == charge.PilotA:
 		t.s.Plugged = false
-	case e.Pilot.Plugged():
-		t.s.Plugged = true
+	case e.Pilot.Plugged() && !was:
+		t.s.Plugged, t.s.PluggedAt = true, t.now.At
 	}
 	switch {
 	case was && !t.s.Plugged:
@@ -126,7 +129,7 @@ func (t *transition) plugged(fresh charge.SessionID) {
 }
 
 // unplugged ends the session. A pending start that was reading the meter waits
-// for the plug again if it has a command; one by policy ends.
+// for the plug again if a command or a card began it; one by policy ends.
 func (t *transition) unplugged() {
 	s := &t.s
 	t.record(s.Session.ID, &wire.Unplugged{})
@@ -134,7 +137,7 @@ func (t *transition) unplugged() {
 	t.beginEnding(charge.StopUnplugged)
 	if p := s.Pending; p.Session == "" {
 		return
-	} else if p.Command == "" {
+	} else if p.Command == "" && p.Card == "" {
 		s.Pending = PendingStart{}
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
 )
 
 // Times of the machine.
@@ -70,10 +71,11 @@ type State struct {
 	Phase  Phase
 
 	Pilot     charge.PilotState
-	Plugged   bool // by the pilot; kept while it reads E, F or nothing
-	Closed    bool // as measured
-	Commanded bool // power is permitted
-	Offered   bool // the pilot offers power to the vehicle
+	Plugged   bool          // by the pilot; kept while it reads E, F or nothing
+	PluggedAt time.Duration // when Plugged became true; 0: before the boot
+	Closed    bool          // as measured
+	Commanded bool          // power is permitted
+	Offered   bool          // the pilot offers power to the vehicle
 	// OpenBy is when the contactor opens under load; 0: the vehicle is not asked to
 	// end.
 	OpenBy   time.Duration
@@ -144,7 +146,10 @@ type PendingStart struct {
 	Username    charge.Username
 	Reservation charge.ReservationID
 	Tariff      charge.TariffVersion
-	Command     charge.CommandID // empty when a policy starts it
+	Command     charge.CommandID // empty when a policy or the local list starts it
+	Authorize   bool             // Command is an AUTHORIZE, not a START
+	Card        charge.TokenHash // that starts it; empty: no card
+	By          wire.Grant       // of a card without Command
 	Raw         string           // the command, until its acceptance is written
 	PlugBy      time.Duration    // of waiting for the plug; 0: with the reservation
 	ReadBy      time.Duration    // of waiting for the meter; 0: not yet
@@ -168,6 +173,7 @@ type Session struct {
 	Reservation     charge.ReservationID
 	Tariff          charge.TariffVersion
 	StartRegister   charge.WattHours // the register at the grant
+	Card            charge.TokenHash // that began it; empty: no card
 	GrantToken      Token            // of the Append that holds the grant
 	Granted         bool             // the grant is durable
 	Started         bool             // power has flowed

@@ -62,6 +62,12 @@ func (t *transition) handle(e Event) {
 	case StorageChanged:
 		t.s.StorageFull = e.Full
 	case TimerFired: // endOverdue did all
+	case CardAllowed:
+		t.cardAllowed(e)
+	case CardStop:
+		if t.s.Session.ID == e.Session && e.Session != "" {
+			t.beginEnding(charge.StopLocal)
+		}
 	case LocalStop:
 		t.beginEnding(charge.StopLocal)
 		t.endStart("stopped")

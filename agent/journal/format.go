@@ -19,7 +19,7 @@ const (
 	headerSize  = 256
 	frameHead   = 32
 	frameMagic  = 0x52474143 // "CAGR" on disk
-	maxPayload  = 64 << 10   // twice the largest record; a checkpoint may be larger than one
+	maxPayload  = 1 << 20    // a checkpoint with a full list of cards; a record is far smaller
 	maxJob      = 16 << 20   // bytes of one Append
 	maxSegment  = 48 << 20   // no file larger than that is one of ours: two jobs and what is around them
 	segmentExt  = ".seg"

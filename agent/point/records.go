@@ -252,6 +252,8 @@ func (s *State) register(found Recovered) {
 		After: found.After, Damaged: found.Damaged, Agent: s.cfg.Agent, Name: s.cfg.Name, Place: s.cfg.Place,
 		Simulated: s.cfg.Simulated, Capabilities: s.cfg.Capabilities,
 	}
+	list := s.cards.List.State()
+	p.LocalList = &list
 	for _, c := range s.connectors {
 		p.Connectors = append(p.Connectors, connector.Describe(c))
 		if held, some := connector.HeldReservation(c); some {

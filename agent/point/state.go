@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/carga-ev/carga/agent/cards"
 	"github.com/carga-ev/carga/agent/connector"
 	"github.com/carga-ev/carga/agent/delivery"
 	"github.com/carga-ev/carga/internal/charge"
@@ -19,6 +20,7 @@ type Config struct {
 	Capabilities []string
 	Simulated    bool // the hardware is simulated, and commands may operate it
 	Policy       connector.Policy
+	Cards        cards.Policy
 	// Telemetry and IdleTelemetry are the intervals of telemetry while a session runs
 	// and while none does.
 	Telemetry, IdleTelemetry time.Duration
@@ -41,7 +43,8 @@ func (c *Config) Presence(conn uint64, online bool, at charge.Time) wire.Presenc
 type State struct {
 	cfg        Config
 	connectors []connector.State // by number, from 1 on
-	registered bool              // record 1 is durable
+	cards      cards.State
+	registered bool // record 1 is durable
 
 	disk disk
 
@@ -88,6 +91,7 @@ func Boot(cfg Config, now Now, found Recovered) (*State, []Effect) {
 	s := &State{
 		cfg: cfg, now: now, startedAt: now.Wall.Add(-now.At), connectors: make([]connector.State, len(found.Outlets)),
 		disk: disk{saved: found.Saved}, position: found.Position, commands: delivery.NewCommands(cfg.CP, cfg.Journal),
+		cards: cards.New(cfg.Cards, savedCards(found.Saved)),
 	}
 	for i, o := range found.Outlets {
 		s.stepConnector(charge.ConnectorID(i+1), connector.Booted{
@@ -131,6 +135,8 @@ func (s *State) handle(e Event) {
 		s.stepConnector(e.Connector, connector.FaultGone{Now: s.connectorNow(), Fault: e.Fault})
 	case MeterRead:
 		s.stepConnector(e.Connector, connector.MeterRead{Now: s.connectorNow(), Reading: e.Reading, Failed: e.Failed})
+	case CardPresented:
+		s.cardPresented(e)
 	case LocalStop:
 		s.stepConnector(e.Connector, connector.LocalStop{Now: s.connectorNow()})
 	case Operated:
@@ -214,6 +220,9 @@ func (s *State) fireTimers() {
 			s.stepConnector(charge.ConnectorID(i+1), connector.TimerFired{Now: s.connectorNow()})
 		}
 	}
+	if t := s.cards.Timer; t != 0 && t <= s.now.At {
+		s.stepCards(nil, "", cards.TimerFired{Now: s.cardNow(), Connectors: s.forCards()})
+	}
 	if t := s.probeAt(); t != 0 && t <= s.now.At {
 		s.stepDelivery(delivery.TimerFired{Now: s.deliveryNow()})
 	}
@@ -266,6 +275,9 @@ func (s *State) deadline() time.Duration {
 		if t := s.connectors[i].Timer; t != 0 {
 			next = min(next, t+ahead)
 		}
+	}
+	if t := s.cards.Timer; t != 0 {
+		next = min(next, t)
 	}
 	if t := s.probeAt(); t != 0 {
 		next = min(next, t)

@@ -37,6 +37,8 @@ const (
 	ReservationRead    Permission = "reservation.read"
 	TariffRead         Permission = "tariff.read"
 	TariffChange       Permission = "tariff.change"
+	CardRead           Permission = "card.read" // a driver's own alone
+	CardChange         Permission = "card.change"
 	CommandRead        Permission = "command.read"
 	CommandList        Permission = "command.list"
 	RecordRead         Permission = "record.read"
@@ -81,11 +83,11 @@ func grants() map[Permission][]Role {
 	return map[Permission][]Role{
 		OwnAccess: all,
 		CPRead:    slices.Concat(staff, screens), StreamRead: slices.Concat(all, screens), CPSimulate: slices.Concat(acting, screens),
-		NetworkRead: staff, SessionRead: all, TicketRead: all, TariffRead: all, ReservationRead: all, CommandRead: all,
+		NetworkRead: staff, SessionRead: all, TicketRead: all, TariffRead: all, ReservationRead: all, CommandRead: all, CardRead: all,
 		CommandList: staff, RecordRead: staff, GapRead: staff, AlarmRead: staff, AuditRead: staff, MetricsRead: staff,
 		ReservationMake: ordered, ReservationCancel: ordered, SessionStart: ordered, SessionStop: ordered,
 		SessionSettle: acting, AvailabilityChange: acting, CPAdmit: acting, CPPass: acting, CPRelease: acting,
-		CPSettings: acting, TariffChange: acting, DeadLetterReplay: acting,
+		CPSettings: acting, TariffChange: acting, CardChange: acting, DeadLetterReplay: acting,
 		GapExplain: acting, AlarmClear: acting, FenceLift: acting, DemoSwitch: acting,
 		AccountRead: admin, AccountChange: admin, TokenRead: admin, TokenChange: admin, SupportRead: admin,
 	}

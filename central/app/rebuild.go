@@ -36,7 +36,8 @@ func ExportSettings(ctx context.Context, path string) (raw []byte, err error) {
 	accounts, err5 := s.Accounts(ctx, "", 0)
 	tokens, err6 := s.Tokens(ctx)
 	named, err7 := s.AllCPSettings(ctx)
-	if err := errors.Join(err1, err2, err3, err4, err5, err6, err7); err != nil {
+	issued, err8 := s.AllCards(ctx)
+	if err := errors.Join(err1, err2, err3, err4, err5, err6, err7, err8); err != nil {
 		return nil, err
 	}
 	out := rebuild.Settings{ExportedAt: charge.At(time.Now())}
@@ -66,6 +67,9 @@ func ExportSettings(ctx context.Context, path string) (raw []byte, err error) {
 	}
 	for _, a := range accounts {
 		out.Accounts = append(out.Accounts, rebuild.NewAccount(a))
+	}
+	for _, c := range issued {
+		out.Cards = append(out.Cards, rebuild.NewCard(c))
 	}
 	for i := range tokens {
 		if tokens[i].RevokedAt == 0 {

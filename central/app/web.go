@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/carga-ev/carga/central/cards"
 	"github.com/carga-ev/carga/central/internal/ingest"
 	"github.com/carga-ev/carga/central/internal/store"
 	"github.com/carga-ev/carga/central/internal/web"
@@ -41,7 +42,7 @@ func (d operatorAPI) execute(ctx context.Context, target string, op ingest.Op) (
 	}
 	return web.Answer{
 		Accepted: r.Refused == "", Reason: r.Refused, Message: r.Detail, CPID: r.Target.CPID,
-		Connector: r.Target.Connector, ReservationID: r.ReservationID, SessionID: r.SessionID, Commands: r.AllCommands(), Count: r.Points,
+		Connector: r.Target.Connector, ReservationID: r.ReservationID, SessionID: r.SessionID, CardID: r.CardID, Commands: r.AllCommands(), Count: r.Points,
 	}, nil
 }
 
@@ -130,6 +131,27 @@ func (d operatorAPI) SetCP(ctx context.Context, c web.CPChange) (web.Answer, err
 // AddTariff implements web.Orders.
 func (d operatorAPI) AddTariff(ctx context.Context, t ledger.Tariff) (web.Answer, error) {
 	return d.execute(ctx, "tariff "+string(t.Version), ingest.AddTariff{Tariff: t})
+}
+
+// AddCard implements web.Orders.
+func (d operatorAPI) AddCard(ctx context.Context, c cards.Card) (web.Answer, error) {
+	return d.execute(ctx, "card "+c.LastFour+" of "+string(c.Username), ingest.Order{Request: orders.OperatorIssueCard{Card: c}})
+}
+
+// ChangeCard implements web.Orders.
+func (d operatorAPI) ChangeCard(ctx context.Context, id cards.ID, c web.CardChange) (web.Answer, error) {
+	what := ""
+	switch {
+	case c.Delete:
+		what = " deleted"
+	case c.Blocked != nil && *c.Blocked:
+		what = " blocked"
+	case c.Blocked != nil:
+		what = " unblocked"
+	}
+	return d.execute(ctx, "card "+string(id)+what, ingest.Order{Request: orders.OperatorChangeCard{
+		ID: id, Blocked: c.Blocked, ExpiresAt: c.ExpiresAt, Offline: c.Offline, Label: c.Label, Delete: c.Delete,
+	}})
 }
 
 // Replay implements web.Orders.

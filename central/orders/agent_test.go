@@ -20,6 +20,7 @@ type agent struct {
 	waiting map[charge.ConnectorID]*waitingStart // for the plug
 	until   map[charge.ConnectorID]charge.Time   // monotonic end of the reservation held
 	refuse  string                               // rejects RESERVE and START with this reason
+	list    map[charge.TokenHash]wire.LocalListEntry
 }
 
 type waitingStart struct {
@@ -127,9 +128,40 @@ func (a *agent) obey(c wire.Command, now charge.Time) {
 			a.cp.Clear(c.Connector)
 		}
 		a.finish(c, wire.ResultDone, "")
+	case *wire.SetLocalList:
+		a.setList(c, m)
+	case *wire.Authorize:
+		a.accept(c)
+		a.finish(c, wire.ResultDone, "")
 	default:
 		a.finish(c, wire.ResultRejected, "unsupported")
 	}
+}
+
+// setList applies a part of the local list, if the charging point keeps one.
+func (a *agent) setList(c wire.Command, m *wire.SetLocalList) {
+	if a.cp.LocalList == nil {
+		a.finish(c, wire.ResultRejected, "unsupported")
+		return
+	}
+	next := map[charge.TokenHash]wire.LocalListEntry{}
+	if m.Base != 0 {
+		maps.Copy(next, a.list)
+	}
+	for _, e := range m.Entries {
+		next[e.TokenHash] = e
+	}
+	for _, h := range m.Removed {
+		delete(next, h)
+	}
+	digest := wire.ListDigest(slices.Collect(maps.Values(next)))
+	if m.Base != 0 && m.Base != a.cp.LocalList.Version || m.Digest != "" && m.Digest != digest {
+		a.finish(c, wire.ResultRejected, "other_version")
+		return
+	}
+	a.list, a.cp.LocalList = next, &wire.ListState{Version: m.Version, Digest: digest}
+	a.accept(c)
+	a.finish(c, wire.ResultDone, "")
 }
 
 func (a *agent) reserve(c wire.Command, o *ledgertest.Connector, m *wire.Reserve, now charge.Time) {

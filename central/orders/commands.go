@@ -49,6 +49,9 @@ func (x *step) issue(cp *ledger.CP, connector charge.ConnectorID, o wire.Order, 
 	if kind == wire.CommandReserve {
 		life = wire.ReserveLife
 	}
+	if kind == wire.CommandAuthorize {
+		life = wire.AuthorizeLife
+	}
 	c := &Command{
 		ID: charge.CommandID(x.IDs()), N: x.s.numbers[t], Central: cp.Epoch(x.s.self), Journal: cp.CurrentJournal, CPID: cp.ID, Connector: connector,
 		Type: kind, Data: data, ReservationID: about.reservation, SessionID: about.session, MessageID: about.message,
@@ -167,6 +170,8 @@ func (x *step) commandAccepted(e RecordReceived) {
 		}
 	case *wire.Start:
 		x.adoptStart(p, c, o)
+	case *wire.SetLocalList:
+		x.listAccepted(e, o)
 	}
 }
 
@@ -180,6 +185,8 @@ func subjectOf(o wire.Order) (charge.ReservationID, charge.SessionID) {
 	case *wire.Start:
 		return o.ReservationID, o.SessionID
 	case *wire.Stop:
+		return "", o.SessionID
+	case *wire.Authorize:
 		return "", o.SessionID
 	}
 	return "", ""
@@ -233,7 +240,11 @@ func (x *step) applyResult(p *point, c *Command, state CommandState, refused boo
 		if refused {
 			x.publishSimulationRefused(c)
 		}
-	case wire.CommandSetLimit, wire.CommandUnlock, wire.CommandReset, wire.CommandSetLocalList, wire.CommandAuthorize:
+	case wire.CommandSetLocalList:
+		if refused {
+			x.listRefused(p, c)
+		}
+	case wire.CommandSetLimit, wire.CommandUnlock, wire.CommandReset, wire.CommandAuthorize:
 	}
 }
 

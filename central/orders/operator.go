@@ -40,6 +40,10 @@ func (x *step) operatorRequest(a OperatorRequest) {
 	case OperatorSettled:
 		x.sessionSettled(a.Target)
 		x.emit(Reply{SessionID: a.SessionID, Target: a.Target})
+	case OperatorIssueCard:
+		x.emit(x.issueCard(a.Card))
+	case OperatorChangeCard:
+		x.emit(x.changeCard(a))
 	case OperatorLiftFence:
 		x.s.fencedBy = charge.Epoch{}
 		x.emit(SaveFence{})

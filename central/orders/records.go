@@ -27,6 +27,10 @@ func (x *step) recordReceived(e RecordReceived) {
 		if s, ok := x.v.Session(e.Record.SessionID); ok && s.CPID == e.CPID && p.ReservationID != "" {
 			x.reservationUsed(e.CPID, p.ReservationID, s.ID)
 		}
+	case *wire.Registered:
+		x.listRegistered(e, p)
+	case *wire.AuthRequested:
+		x.cardPresented(e, p)
 	case *wire.ReservationEnded:
 		x.reservationEnded(e.CPID, p)
 	case *wire.FaultRaised:

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"time"
 
+	"github.com/carga-ev/carga/central/cards"
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
@@ -33,6 +34,7 @@ type State struct {
 	numbers      Numbers
 	refusals     map[charge.Username]int // per driver: messages that could not be used, since refusedSince
 	refusedSince charge.Time
+	book         *cards.Book // all cards
 }
 
 // point is the desired state and the open commands of one charging point.
@@ -42,6 +44,8 @@ type point struct {
 	commands     map[charge.CommandID]*Command
 	notBefore    map[paceKey]charge.Time // a command that did not succeed is not issued again before
 	due          charge.Time             // when to reconcile without an event; zero: never
+	list         LocalList               // that the charging point holds
+	wholeList    bool                    // it refused a delta: the next part is the first of the whole list
 }
 
 // dueNow is a due moment that has passed at any time.
@@ -82,7 +86,7 @@ func New(cfg Config, self charge.Epoch, numbers Numbers) *State {
 		cfg: cfg.withDefaults(), self: self,
 		reservations: map[charge.ReservationID]*Reservation{}, requests: map[RequestKey]*Request{},
 		recentlyReleased: map[charge.ReservationID]Reservation{}, points: map[charge.CPID]*point{}, unresponsive: map[Target]charge.Time{}, numbers: numbers,
-		refusals: map[charge.Username]int{},
+		refusals: map[charge.Username]int{}, book: cards.NewBook(),
 	}
 }
 
@@ -134,6 +138,15 @@ func (s *State) LoadCommand(c Command) {
 	p := s.point(c.CPID)
 	p.commands[c.ID] = &c
 	p.due = dueNow
+}
+
+// LoadCard adds a card, a deleted one too.
+func (s *State) LoadCard(c cards.Card) { s.book.Load(c) }
+
+// LoadLocalList adds the list that a charging point holds.
+func (s *State) LoadLocalList(l LocalList) {
+	p := s.point(l.CPID)
+	p.list = l
 }
 
 // LoadRequest adds a pending request of a driver.

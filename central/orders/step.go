@@ -118,7 +118,7 @@ func (x *step) tick() {
 // forgetExpired removes what memory holds for a limited time only.
 func (x *step) forgetExpired() {
 	for id, p := range x.s.points {
-		if p.due == 0 && len(p.reservations)+len(p.desired)+len(p.commands)+len(p.notBefore) == 0 {
+		if p.due == 0 && len(p.reservations)+len(p.desired)+len(p.commands)+len(p.notBefore) == 0 && p.list == (LocalList{}) {
 			delete(x.s.points, id)
 		}
 	}
@@ -170,6 +170,7 @@ func (x *step) reconcile(id charge.CPID) {
 		}
 		x.stopEndedSessions(cp)
 		x.reconcileAvailability(cp)
+		x.reconcileList(cp)
 	}
 	if p = x.s.points[id]; p != nil {
 		x.sendDue(p)

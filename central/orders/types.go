@@ -5,6 +5,7 @@ import (
 	"iter"
 	"time"
 
+	"github.com/carga-ev/carga/central/cards"
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
@@ -86,6 +87,15 @@ type Desired struct {
 	Outcome       string      // how it ended: "done", or a reason
 }
 
+// LocalList is the list of cards that one boot of a charging point holds. If Journal
+// is not that of the current boot, it is not known.
+type LocalList struct {
+	CPID    charge.CPID
+	Journal charge.JournalID
+	Kept    bool // false: this boot keeps no list
+	State   wire.ListState
+}
+
 // CommandState is a stage in the life of a command.
 type CommandState string
 
@@ -125,7 +135,7 @@ type Command struct {
 	ChangedAt     charge.Time // when State changed last
 	SendCount     int
 	NextSendAt    charge.Time // when it is sent next; zero: not again
-	MessageID     string      // of SIMULATE: the event_id of the answer to the driver, or an id of the operator's request
+	MessageID     string      // of AUTHORIZE: the request; of SIMULATE: the event_id of the answer to the driver, or an id of the operator's request
 }
 
 // Message returns the command as it is sent at the moment now. SentAt is never
@@ -351,6 +361,19 @@ type OperatorSettled struct {
 	SessionID charge.SessionID
 }
 
+// OperatorIssueCard adds a card, or replaces the deleted one with the same hash.
+type OperatorIssueCard struct{ Card cards.Card }
+
+// OperatorChangeCard changes a card; nil leaves it as it is.
+type OperatorChangeCard struct {
+	ID        cards.ID
+	Blocked   *bool
+	ExpiresAt *charge.Time // 0: never
+	Offline   *bool
+	Label     *string
+	Delete    bool
+}
+
 // OperatorLiftFence ends the fencing of this Central.
 type OperatorLiftFence struct{}
 
@@ -363,6 +386,8 @@ func (OperatorAvailability) operatorRequest() {}
 func (OperatorSimulate) operatorRequest()     {}
 func (OperatorAdmitted) operatorRequest()     {}
 func (OperatorSettled) operatorRequest()      {}
+func (OperatorIssueCard) operatorRequest()    {}
+func (OperatorChangeCard) operatorRequest()   {}
 func (OperatorLiftFence) operatorRequest()    {}
 
 // Effect is what the caller has to do, in order.
@@ -383,6 +408,12 @@ type SaveCommand struct{ Command Command }
 // SaveRequest replaces the row of a driver's request. Pending ones are loaded at
 // the start.
 type SaveRequest struct{ Request Request }
+
+// SaveCard replaces the row of a card.
+type SaveCard struct{ Card cards.Card }
+
+// SaveLocalList replaces the row of the list that a charging point holds.
+type SaveLocalList struct{ List LocalList }
 
 // SaveFence stores which higher epoch fenced this Central; zero: none.
 type SaveFence struct{ By charge.Epoch }
@@ -415,6 +446,7 @@ type Reply struct {
 	ReservationID charge.ReservationID
 	SessionID     charge.SessionID
 	CommandID     charge.CommandID
+	CardID        cards.ID
 	Target        Target
 }
 
@@ -422,6 +454,8 @@ func (SaveReservation) effect() {}
 func (SaveDesired) effect()     {}
 func (SaveCommand) effect()     {}
 func (SaveRequest) effect()     {}
+func (SaveCard) effect()        {}
+func (SaveLocalList) effect()   {}
 func (SaveFence) effect()       {}
 func (SendCommand) effect()     {}
 func (PublishEvent) effect()    {}
@@ -437,6 +471,9 @@ const (
 	RefusedSessionEnded       = "session_ended"       // there is nothing to stop
 	RefusedSessionOrphaned    = "session_orphaned"    // its charging point no longer knows it
 	RefusedReservationEnded   = "reservation_ended"   // there is nothing to cancel
+	RefusedUnknownCard        = "unknown_card"        // there is no such card
+	RefusedCardExists         = "card_exists"         // the card is issued already
+	RefusedManyCards          = "too_many_cards"      // the local list is full
 	RefusedNotSimulated       = "not_simulated"       // the hardware is real
 	RefusedOffline            = "cp_offline"          // the charging point cannot be reached, or its current boot is not known
 )

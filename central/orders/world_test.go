@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/carga-ev/carga/central/cards"
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/ledger/ledgertest"
 	"github.com/carga-ev/carga/central/orders"
@@ -45,6 +46,8 @@ type world struct {
 	desired      map[string]orders.Desired
 	commands     map[charge.CommandID]orders.Command
 	requests     map[orders.RequestKey]orders.Request
+	cards        map[cards.ID]cards.Card
+	lists        map[charge.CPID]orders.LocalList
 	fence        charge.Epoch
 	refused      map[string]int
 	numbers      orders.Numbers
@@ -64,6 +67,7 @@ func newWorld(t fatal, cps, connectors int, cfg orders.Config) *world {
 		delivered: map[charge.CPID]int{}, live: map[charge.CPID]ledger.Liveness{}, noCommands: map[charge.CPID]bool{},
 		noRecords: map[charge.CPID]bool{}, slow: map[charge.CPID]charge.Time{},
 		reservations: map[charge.ReservationID]orders.Reservation{}, desired: map[string]orders.Desired{},
+		cards: map[cards.ID]cards.Card{}, lists: map[charge.CPID]orders.LocalList{},
 		refused: map[string]int{}, commands: map[charge.CommandID]orders.Command{}, requests: map[orders.RequestKey]orders.Request{}, log: func(string) {},
 	}
 	w.restart()
@@ -110,6 +114,12 @@ func (w *world) load() {
 			w.state.LoadRequest(q)
 		}
 	}
+	for _, c := range w.cards {
+		w.state.LoadCard(c)
+	}
+	for _, l := range w.lists {
+		w.state.LoadLocalList(l)
+	}
 	w.state.LoadFence(w.fence)
 }
 
@@ -120,11 +130,15 @@ type backup struct {
 	desired      map[string]orders.Desired
 	commands     map[charge.CommandID]orders.Command
 	requests     map[orders.RequestKey]orders.Request
+	cards        map[cards.ID]cards.Card
+	lists        map[charge.CPID]orders.LocalList
 }
 
 func (w *world) backup() backup {
 	b := backup{
-		map[charge.CPID]*ledgertest.Book{}, maps.Clone(w.reservations), maps.Clone(w.desired), maps.Clone(w.commands), maps.Clone(w.requests),
+		map[charge.CPID]*ledgertest.Book{},
+		maps.Clone(w.reservations), maps.Clone(w.desired), maps.Clone(w.commands), maps.Clone(w.requests),
+		maps.Clone(w.cards), maps.Clone(w.lists),
 	}
 	for id, book := range w.books {
 		b.books[id] = book.Copy()
@@ -137,6 +151,7 @@ func (w *world) restore(b backup) {
 	w.t.Helper()
 	w.reservations, w.desired = maps.Clone(b.reservations), maps.Clone(b.desired)
 	w.commands, w.requests = maps.Clone(b.commands), maps.Clone(b.requests)
+	w.cards, w.lists = maps.Clone(b.cards), maps.Clone(b.lists)
 	for id, book := range b.books {
 		w.books[id] = book.Copy()
 		w.delivered[id] = 0
@@ -205,6 +220,10 @@ func (w *world) step(e orders.Event) *orders.Reply {
 			w.commands[x.Command.ID] = x.Command
 		case orders.SaveRequest:
 			w.requests[x.Request.Key()] = x.Request
+		case orders.SaveCard:
+			w.cards[x.Card.ID] = x.Card
+		case orders.SaveLocalList:
+			w.lists[x.List.CPID] = x.List
 		case orders.SaveFence:
 			w.fence = x.By
 		case orders.SendCommand:

@@ -40,6 +40,7 @@ const (
 	FactAlarm       FactKind = "alarm"
 	FactLink        FactKind = "link"
 	FactDeadLetter  FactKind = "dead_letter"
+	FactCard        FactKind = "card"
 )
 
 // FactWhat is what happened. Of a command it is the state in which it ended.
@@ -57,4 +58,6 @@ const (
 	WhatOver     FactWhat = "over"     // a fault, an alarm
 	WhatStarted  FactWhat = "started"  // a charging point
 	WhatReplayed FactWhat = "replayed" // a dead letter
+	WhatAccepted FactWhat = "accepted" // a card: it may charge
+	WhatRefused  FactWhat = "refused"  // a card
 )

@@ -32,6 +32,8 @@ func ofType(t reflect.Type) *node {
 			`[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12})$`}
 	case reflect.TypeFor[charge.Username](), reflect.TypeFor[charge.IDToken]():
 		return name()
+	case reflect.TypeFor[charge.TokenHash]():
+		return hash()
 	// RFC 3339 in UTC, of the years 1970 to 9999. The pattern does not know how
 	// many days a month has; the decoder does.
 	case reflect.TypeFor[charge.Time]():
@@ -86,6 +88,8 @@ func ofWord(t reflect.Type) *node {
 		return oneOf(wire.GrantReservation, wire.GrantOrder, wire.GrantLocalList, wire.GrantFreeVend)
 	case reflect.TypeFor[wire.CommandResult]():
 		return oneOf(wire.ResultDone, wire.ResultFailed, wire.ResultRejected, wire.ResultExpired)
+	case reflect.TypeFor[wire.Decision]():
+		return oneOf(wire.DecidedAccepted, wire.DecidedRefused)
 	case reflect.TypeFor[wire.SimulateAction]():
 		return oneOf(wire.SimulatePlug, wire.SimulateUnplug, wire.SimulateFault, wire.SimulateRepair)
 	}
@@ -127,8 +131,8 @@ func special(field string) *node {
 		return integer(0, 3_600_000)
 	case "Command.n", "Presence.conn", "SetLocalList.version":
 		return integer(1, maxCount)
-	// 0 without a journal.
-	case "Ack.seq", "BridgeLease.term", "BridgeLease.number":
+	// 0 without a journal, a lease or a list.
+	case "Ack.seq", "BridgeLease.term", "BridgeLease.number", "SetLocalList.base", "ListState.version":
 		return integer(0, maxCount)
 	// 0 in last means up to the end of the journal.
 	case "Damaged.first", "Damaged.last":
@@ -144,8 +148,8 @@ func special(field string) *node {
 		return id()
 	case "BridgeAlive.bridge", "BridgeLease.session":
 		return name()
-	case "LocalListEntry.token_hash":
-		return hash()
+	case "ListState.digest", "SetLocalList.digest":
+		return &node{Type: typeString, Pattern: `^[0-9a-f]{16}$`}
 	case "CentralEvent.event_id":
 		return &node{Type: typeString, MinLength: 1, MaxLength: 160}
 	case "CentralEvent.connector":

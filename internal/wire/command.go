@@ -1,7 +1,12 @@
 package wire
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/carga-ev/carga/internal/charge"
@@ -26,8 +31,8 @@ const (
 	CommandUnlock CommandType = "UNLOCK"
 	// Restart the agent.
 	CommandReset CommandType = "RESET"
-	// Replace the cards that may charge without Central, or answer a card that
-	// was presented.
+	// Change the cards that may charge without Central, or answer a card that was
+	// presented.
 	CommandSetLocalList CommandType = "SET_LOCAL_LIST"
 	CommandAuthorize    CommandType = "AUTHORIZE"
 	// Act at a simulated charging point.
@@ -38,6 +43,7 @@ const (
 const (
 	MaxCommandLife = time.Minute
 	ReserveLife    = 5 * time.Second
+	AuthorizeLife  = 10 * time.Second
 )
 
 // Command is one order of Central to one boot of one agent.
@@ -278,19 +284,49 @@ func (*Reset) CommandType() CommandType { return CommandReset }
 
 func (*Reset) validate(*check) {}
 
-// SetLocalList replaces the list of cards that may charge without a request to
-// Central.
+// SetLocalList changes the list of cards that may charge without a request to
+// Central. With Base it is a delta: it is for a charging point whose list has that
+// version. Without Base, Entries replace the list. A list that is too long for one
+// command is sent as a first part without Base and further parts as deltas.
 type SetLocalList struct {
-	Version int64            `json:"version"`
-	Entries []LocalListEntry `json:"entries"`
+	Version int64              `json:"version"`        // of the list after this command
+	Base    int64              `json:"base,omitempty"` // of the list before it; 0: any, it is replaced
+	Entries []LocalListEntry   `json:"entries"`
+	Removed []charge.TokenHash `json:"removed,omitempty"` // cards that may not charge: they leave the list and the cache
+	Digest  string             `json:"digest,omitempty"`  // ListDigest of the list after this command; absent but in the last part
 }
 
-// LocalListEntry admits one card, which is named by the hex SHA-256 of its
-// token.
+// LocalListEntry admits one card.
 type LocalListEntry struct {
-	TokenHash string          `json:"token_hash"`
-	Username  charge.Username `json:"username"`
-	Until     charge.Time     `json:"until,omitzero"`
+	TokenHash charge.TokenHash `json:"token_hash"`
+	Username  charge.Username  `json:"username"`
+	Until     charge.Time      `json:"until,omitzero"` // zero: no end
+}
+
+// MaxLocalList is the most cards that a charging point keeps in its list.
+const MaxLocalList = 1000
+
+// MaxListPart is the size of the largest data of SET_LOCAL_LIST that Central sends:
+// the record command_accepted repeats it and must fit into one message.
+const MaxListPart = 24 << 10
+
+// ListState names one state of a list of cards.
+type ListState struct {
+	Version int64  `json:"version"`          // 0: empty, and never set
+	Digest  string `json:"digest,omitempty"` // absent with version 0
+}
+
+// ListDigest is a digest of a list, whatever the order of its entries: the first
+// 16 hex digits of the SHA-256 over its lines "hash username until", sorted.
+func ListDigest(entries []LocalListEntry) string {
+	lines := make([]string, len(entries))
+	for i := range entries {
+		e := &entries[i]
+		lines[i] = fmt.Sprintf("%s %s %d\n", string(e.TokenHash), e.Username, int64(e.Until))
+	}
+	slices.Sort(lines)
+	sum := sha256.Sum256([]byte(strings.Join(lines, "")))
+	return hex.EncodeToString(sum[:8])
 }
 
 // CommandType implements Order.
@@ -299,15 +335,45 @@ func (*SetLocalList) CommandType() CommandType { return CommandSetLocalList }
 func (o *SetLocalList) validate(c *check) {
 	c.require("version", "entries")
 	c.within("version", o.Version, 1, 1<<53)
+	c.within("base", o.Base, 0, 1<<53)
 	for i := range o.Entries {
-		if !isHash(o.Entries[i].TokenHash) {
+		if !o.Entries[i].TokenHash.Valid() {
 			c.fail("entries", "entry %d: token_hash is not a lower-case hex SHA-256", i)
 		}
 		c.name("entries", string(o.Entries[i].Username))
+		c.time("entries", o.Entries[i].Until)
+	}
+	for i, h := range o.Removed {
+		if !h.Valid() {
+			c.fail("removed", "entry %d is not a lower-case hex SHA-256", i)
+		}
+	}
+	c.digest("digest", o.Digest)
+}
+
+// list checks a state of a list; prefix precedes the names of its fields.
+func (c *check) list(prefix string, l ListState) {
+	c.within(prefix+"version", l.Version, 0, 1<<53)
+	c.digest(prefix+"digest", l.Digest)
+}
+
+func (c *check) digest(field, v string) {
+	if v == "" {
+		return
+	}
+	if _, err := hex.DecodeString(v); err != nil || len(v) != 16 || v != strings.ToLower(v) {
+		c.fail(field, "is not 16 lower-case hex digits")
 	}
 }
 
-// Authorize answers an authorization_requested record.
+func (c *check) optionalHash(field string, h charge.TokenHash) {
+	if h != "" && !h.Valid() {
+		c.fail(field, "is not a lower-case hex SHA-256")
+	}
+}
+
+// Authorize answers an authorization_requested record. If Allowed, it begins the
+// session SessionID of Username, or ends the one that this driver has running.
 type Authorize struct {
 	RequestID string               `json:"request_id"`
 	Allowed   bool                 `json:"allowed"`

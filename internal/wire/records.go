@@ -35,6 +35,7 @@ type Registered struct {
 	Capabilities []string           `json:"capabilities,omitempty"`
 	Connectors   []ConnectorState   `json:"connectors"`
 	Reservations []ReservationState `json:"reservations,omitempty"`
+	LocalList    *ListState         `json:"local_list,omitempty"` // nil: it keeps no list of cards
 }
 
 // Damaged names a range of records that recovery found unreadable: a gap.
@@ -97,6 +98,9 @@ func (p *Registered) validate(c *check) {
 		}
 		c.text(f+"reason", d.Reason, 256)
 	}
+	if p.LocalList != nil {
+		c.list("local_list.", *p.LocalList)
+	}
 	for i := range p.Reservations {
 		r, f := &p.Reservations[i], fmt.Sprintf("reservations.%d.", i)
 		c.id(f+"reservation_id", string(r.ReservationID))
@@ -146,21 +150,44 @@ func (*Unplugged) RecordType() RecordType { return TypeUnplugged }
 
 func (*Unplugged) validate(*check) {}
 
-// AuthRequested reports that a card was presented. Central answers with
-// AUTHORIZE.
+// AuthRequested reports that a card was presented that the charging point does
+// not know. Central answers with AUTHORIZE, unless the charging point has Decided.
 type AuthRequested struct {
-	RequestID string         `json:"request_id"`
-	Token     charge.IDToken `json:"id_token"`
+	RequestID string           `json:"request_id"`
+	TokenHash charge.TokenHash `json:"token_hash,omitempty"`
+	Token     charge.IDToken   `json:"id_token,omitempty"` // in place of TokenHash: of other agents
+	Decided   Decision         `json:"decided,omitempty"`
+}
+
+// Decision is what a charging point decided about a card without Central.
+type Decision string
+
+// The closed list of decisions; empty means that Central is asked.
+const (
+	DecidedAccepted Decision = "accepted"
+	DecidedRefused  Decision = "refused"
+)
+
+// Hash is the hash that names the card.
+func (p *AuthRequested) Hash() charge.TokenHash {
+	if p.TokenHash == "" {
+		return p.Token.Hash()
+	}
+	return p.TokenHash
 }
 
 // RecordType implements Payload.
 func (*AuthRequested) RecordType() RecordType { return TypeAuthRequested }
 
 func (p *AuthRequested) validate(c *check) {
-	c.require("request_id", "id_token")
+	c.require("request_id")
 	c.id("request_id", p.RequestID)
-	if !charge.ValidName(string(p.Token)) {
-		c.fail("id_token", "is not a token; use 1 to %d bytes without control characters", charge.MaxNameLength)
+	c.optionalHash("token_hash", p.TokenHash)
+	if p.TokenHash == "" && !charge.ValidName(string(p.Token)) {
+		c.fail("token_hash", "is missing, and id_token is not a token of 1 to %d bytes without control characters", charge.MaxNameLength)
+	}
+	if p.Decided != "" {
+		c.oneOf("decided", string(p.Decided), string(DecidedAccepted), string(DecidedRefused))
 	}
 }
 
@@ -208,6 +235,7 @@ type Authorized struct {
 	Until         charge.Time          `json:"until,omitzero"`
 	Register      charge.WattHours     `json:"register_wh"`
 	Tariff        charge.TariffVersion `json:"tariff,omitempty"`
+	TokenHash     charge.TokenHash     `json:"token_hash,omitempty"` // of the card that began it
 }
 
 // RecordType implements Payload.
@@ -222,6 +250,7 @@ func (p *Authorized) validate(c *check) {
 	c.time("until", p.Until)
 	c.register("register_wh", p.Register)
 	c.optionalID("tariff", string(p.Tariff))
+	c.optionalHash("token_hash", p.TokenHash)
 }
 
 // ReservationEnded reports that a reservation ended without being used.

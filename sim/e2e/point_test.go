@@ -7,6 +7,7 @@ import (
 	"time"
 
 	agentapp "github.com/carga-ev/carga/agent/app"
+	"github.com/carga-ev/carga/hal"
 	"github.com/carga-ev/carga/hal/sim"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
@@ -23,6 +24,7 @@ type point struct {
 	noPeople bool                                    // no vehicle comes
 	freeVend bool                                    // a vehicle may charge without authorization
 	clock    func() (time.Time, charge.ClockQuality) // the wall clock, and its quality
+	taps     chan hal.Token                          // cards that are held to the reader
 
 	agent         atomic.Pointer[agentapp.Agent] // the last one started; nil: none
 	alive         atomic.Bool                    // the agent runs
@@ -37,10 +39,25 @@ func newPoint(w *world, id charge.CPID, seed uint64) *point {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	p := &point{w: w, id: id, dir: filepath.Join(w.dir, string(id)), board: board, clock: synced}
+	p := &point{w: w, id: id, dir: filepath.Join(w.dir, string(id)), board: board, clock: synced, taps: make(chan hal.Token, 1)}
 	p.first = p.outlet().Register
 	return p
 }
+
+// withReader is a board with a card reader.
+type withReader struct {
+	*sim.Board
+	taps chan hal.Token
+}
+
+// Reader implements hal.Board.
+func (b withReader) Reader() (hal.TokenReader, error) { return b, nil }
+
+// Tokens implements hal.TokenReader.
+func (b withReader) Tokens() <-chan hal.Token { return b.taps }
+
+// Healthy implements hal.TokenReader.
+func (withReader) Healthy() error { return nil }
 
 // synced is a clock that NTP sets. A bubble begins in the year 2000, and an
 // agent does not trust such a clock of its machine.
@@ -69,7 +86,7 @@ func (p *point) name() string { return "agent in " + p.dir }
 func (p *point) start() {
 	p.w.t.Helper()
 	agent := agentapp.New(p.config(), agentapp.Deps{
-		Log: p.w.logger(string(p.id)), Board: p.board, Dial: p.w.dialMQTT("agent-mqtt"), Clock: p.clock,
+		Log: p.w.logger(string(p.id)), Board: withReader{p.board, p.taps}, Dial: p.w.dialMQTT("agent-mqtt"), Clock: p.clock,
 	})
 	p.w.run(p.name(), agent.Run)
 	p.agent.Store(agent)

@@ -3,6 +3,7 @@ package world
 import (
 	"time"
 
+	"github.com/carga-ev/carga/agent/cards"
 	"github.com/carga-ev/carga/agent/connector"
 	"github.com/carga-ev/carga/agent/delivery"
 	"github.com/carga-ev/carga/agent/journal"
@@ -64,8 +65,9 @@ type boot struct {
 	activeAt      time.Duration // when an input or output last changed
 
 	// The uplink, see shell.go.
-	conn  *conn  // nil: not connected
-	conns uint64 // connections of this boot so far
+	conn        *conn         // nil: not connected
+	connectedAt time.Duration // when conn was opened
+	conns       uint64        // connections of this boot so far
 	// Without a clock of its own it uses Central's.
 	hasCentralTime bool
 	clockOffset    time.Duration // from uptime to Central's time
@@ -163,6 +165,7 @@ func (b *boot) config(id charge.JournalID) point.Config {
 			Resume: p.Resume, ReservedPlugStarts: p.ReservedPlugStarts, FreeVend: p.FreeVend, Rated: 50_000,
 			SampleEnergy: 500, SampleInterval: 2 * time.Minute,
 		},
+		Cards:     cards.Policy{Wait: cards.DefaultWait, CacheFor: 6 * time.Hour},
 		Telemetry: b.w.plan.Telemetry, IdleTelemetry: b.w.plan.Telemetry, Planted: point.Bug(b.w.planted),
 	}
 }

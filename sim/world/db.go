@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/carga-ev/carga/central/cards"
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/internal/charge"
@@ -30,6 +31,8 @@ type database struct {
 	desired      map[desiredKey]orders.Desired
 	commands     map[charge.CommandID]orders.Command // open ones only
 	requests     map[orders.RequestKey]orders.Request
+	cards        map[cards.ID]cards.Card
+	lists        map[charge.CPID]orders.LocalList
 	// The later Central that fenced this database's; zero for none.
 	fence charge.Epoch
 
@@ -95,6 +98,7 @@ func newDatabase() *database {
 		alarms: map[string]ledger.Alarm{}, records: map[recordKey]chainLink{},
 		reservations: map[charge.ReservationID]orders.Reservation{}, desired: map[desiredKey]orders.Desired{},
 		commands: map[charge.CommandID]orders.Command{}, requests: map[orders.RequestKey]orders.Request{}, offsets: map[partition]cursor{},
+		cards: map[cards.ID]cards.Card{}, lists: map[charge.CPID]orders.LocalList{},
 	}
 }
 
@@ -105,6 +109,7 @@ func (db *database) backup() *database {
 	c.sessions, c.tickets, c.gaps, c.alarms = maps.Clone(db.sessions), maps.Clone(db.tickets), maps.Clone(db.gaps), maps.Clone(db.alarms)
 	c.records, c.applied = maps.Clone(db.records), slices.Clone(db.applied)
 	c.reservations, c.desired, c.commands = maps.Clone(db.reservations), maps.Clone(db.desired), maps.Clone(db.commands)
+	c.cards, c.lists = maps.Clone(db.cards), maps.Clone(db.lists)
 	c.requests, c.offsets, c.outbox = maps.Clone(db.requests), maps.Clone(db.offsets), slices.Clone(db.outbox)
 	return &c
 }
@@ -149,6 +154,10 @@ func (db *database) saveEffect(e orders.Effect) {
 		}
 	case orders.SaveRequest:
 		db.requests[e.Request.Key()] = e.Request
+	case orders.SaveCard:
+		db.cards[e.Card.ID] = e.Card
+	case orders.SaveLocalList:
+		db.lists[e.List.CPID] = e.List
 	case orders.SaveFence:
 		db.fence = e.By
 	case orders.SendCommand, orders.PublishEvent, orders.CountRefusal, orders.Reply:
@@ -217,6 +226,12 @@ func (db *database) loadOrders(cfg orders.Config, epoch charge.Epoch, numbers or
 		if v.Answer == nil && !v.Ignored {
 			s.LoadRequest(v)
 		}
+	}
+	for _, v := range db.cards {
+		s.LoadCard(v)
+	}
+	for _, v := range db.lists {
+		s.LoadLocalList(v)
 	}
 	s.LoadFence(db.fence)
 	return s

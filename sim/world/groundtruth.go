@@ -217,6 +217,7 @@ func (t *groundTruth) observe(b *boot, rec *wire.Record) {
 	switch p := p.(type) {
 	case *wire.Authorized:
 		t.authorized(rec, p)
+		t.agent.w.checkCard(b, rec, p)
 	case *wire.ChargingStopped:
 		t.stopped(rec, p)
 	case *wire.CommandAccepted:

@@ -94,6 +94,10 @@ const (
 	Settle      Kind = "settle"
 	Break       Kind = "break"         // the hardware breaks, and is repaired
 	BreakByHand Kind = "break_by_hand" // the same by the command SIMULATE
+	// A card is held to the reader; operators issue, block and delete cards.
+	Tap       Kind = "tap"
+	IssueCard Kind = "issue_card"
+	BlockCard Kind = "block_card"
 )
 
 // Faults that the nemesis injects (nemesis.go).
@@ -230,6 +234,7 @@ func Draw(seed uint64, faults []Kind) Plan {
 		}
 	}
 	p.drawFaults(rng, t, faults)
+	p.drawCards(t)
 	slices.SortStableFunc(p.Steps, func(a, b Step) int { return cmp.Compare(a.At, b.At) })
 	return p
 }

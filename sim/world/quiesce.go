@@ -206,6 +206,7 @@ func (w *World) checkAgent(c *central, a *agent) {
 		w.checkEnergy(c, a, o)
 	}
 	w.checkSessions(c, a)
+	w.checkList(c, a)
 }
 
 // checkEnergy: S5. What went through the meter is on tickets or unaccounted; what

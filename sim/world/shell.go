@@ -94,7 +94,7 @@ func (b *boot) perform(f point.Effect) {
 		b.agent.truth.received(&f.Verdict)
 	case point.RolledBack:
 		b.w.stats.RolledBackSeen++
-	case point.Recorded, point.Ended, point.Drained: // inform only
+	case point.Recorded, point.CardRefused, point.Ended, point.Drained: // inform only
 	}
 }
 
@@ -225,7 +225,7 @@ func (b *boot) dial() {
 			b.after(b.rng.between(span{time.Second, 15 * time.Second}), "dial", b.dial)
 			return
 		}
-		b.conns, b.conn = n, c
+		b.conns, b.conn, b.connectedAt = n, c, b.w.now
 		b.step(point.Connected{Conn: n})
 	})
 }

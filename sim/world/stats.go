@@ -47,6 +47,7 @@ type Stats struct {
 	// Requests of operators, and those that were accepted.
 	Operators, OperatorsServed int
 	Sessions, Tickets          int
+	Taps, CardSessions         int // of cards
 	BilledWh, UnaccountedWh    int64
 	// Orphaned sessions that an operator settled.
 	OrphansSettled int
@@ -117,6 +118,6 @@ func (s *Stats) ints() []*int {
 		&s.Records, &s.Deleted, &s.Sent, &s.ReadErrors, &s.PositionsLost, &s.BadMessages, &s.RolledBackSeen,
 		&s.Applied, &s.Duplicates, &s.OutOfOrder, &s.Forked, &s.Mismatched, &s.ForgedRecords, &s.NonsenseRecords, &s.Gaps, &s.TooFarAhead, &s.Retries, &s.DeadLetters, &s.StaleCommands, &s.CommandsSent,
 		&s.Commits, &s.CommitsRefused, &s.CommitsUnseen, &s.Reread, &s.Fenced, &s.Visits, &s.Answers, &s.Granted, &s.Plugs,
-		&s.Operators, &s.OperatorsServed, &s.Sessions, &s.Tickets, &s.OrphansSettled, &s.SilentSettled, &s.Released,
+		&s.Operators, &s.OperatorsServed, &s.Sessions, &s.Tickets, &s.Taps, &s.CardSessions, &s.OrphansSettled, &s.SilentSettled, &s.Released,
 	}
 }

@@ -55,6 +55,12 @@ func (w *World) perform(s Step) {
 		}
 	case Settle:
 		w.settleSilent(20)
+	case Tap:
+		w.tap(a, o, rng)
+	case IssueCard:
+		w.issueCard(rng)
+	case BlockCard:
+		w.blockCard(rng)
 	case Break:
 		f := breakable()[s.N%len(breakable())]
 		// The command SIMULATE notes it when it is executed, see boot.simulate.
@@ -68,6 +74,7 @@ func (w *World) perform(s Step) {
 		})
 		w.after(s.For+5*time.Minute, "repaired by hand", o.repair)
 	default:
+		w.disturbed(s)
 		w.injectFault(s, rng)
 	}
 }

@@ -35,6 +35,7 @@ type World struct {
 	// In the order of their creation; the last one is the one that remains.
 	centrals []*central
 	drivers  *drivers
+	cards    cardWatch
 
 	dbFull bool // databases refuse commits
 	// All faults have ended, and people do nothing new.
@@ -106,7 +107,7 @@ func newWorld(p Plan, o Options) *World {
 	w := &World{
 		plan: p, planted: o.Bug, rng: newRandom(p.Seed, "world"), table: crc32.MakeTable(crc32.Castagnoli), trace: o.Trace, clocksRight: true,
 		acked: map[journalKey]charge.Seq{}, ackedBy: map[ackKey]charge.Seq{}, tickets: map[string]ledger.Ticket{}, settledOnce: map[charge.SessionID]bool{}, sentAt: map[charge.CommandID]time.Duration{},
-		answers: map[string]charge.ReservationID{},
+		answers: map[string]charge.ReservationID{}, cards: newCardWatch(),
 	}
 	w.stats.Faults = map[Kind]int{}
 	w.mqtt, w.kafka = newBroker(w), newKafka(w, p.Partitions)

@@ -32,6 +32,36 @@ func calm(seed uint64) world.Plan {
 	return p
 }
 
+// TestCards has many taps and blocked cards and no faults, so that the checks of cards
+// always apply.
+func TestCards(t *testing.T) {
+	t.Parallel()
+	var total world.Stats
+	for seed := uint64(1); seed <= 4; seed++ {
+		p := calm(seed)
+		p.Connectors, p.Steps = 2, nil
+		for i := range 90 {
+			at := 11*time.Minute + time.Duration(i)*time.Minute
+			p.Steps = append(p.Steps, world.Step{At: at, Kind: world.Tap, N: i})
+			if i%5 == 0 {
+				p.Steps = append(p.Steps, world.Step{At: at, Kind: world.IssueCard, N: i})
+			}
+			if i%12 == 7 {
+				p.Steps = append(p.Steps, world.Step{At: at, Kind: world.BlockCard, N: i})
+			}
+		}
+		r := world.Run(p, world.Options{})
+		if r.Failure != nil {
+			t.Errorf("seed %d: %v", seed, r.Failure)
+		}
+		total.Add(&r.Stats)
+	}
+	if total.Taps < 200 || total.CardSessions < 20 {
+		t.Errorf("%d taps and %d sessions prove little", total.Taps, total.CardSessions)
+	}
+	t.Logf("%d taps, %d sessions", total.Taps, total.CardSessions)
+}
+
 // TestSameSeedSameRun: without determinism no failure could be reproduced.
 func TestSameSeedSameRun(t *testing.T) {
 	t.Parallel()
@@ -85,9 +115,9 @@ func TestSeeds(t *testing.T) {
 		})
 	}
 	working.Wait()
-	t.Logf("%d runs, %.1f CP-days, %.1f a second: %d sessions, %d tickets, faults %v",
+	t.Logf("%d runs, %.1f CP-days, %.1f a second: %d sessions, %d of them by cards, %d tickets, faults %v",
 		n, days, days/time.Since(began).Seconds(), //nolint:forbidigo // as above
-		total.Sessions, total.Tickets, total.Faults)
+		total.Sessions, total.CardSessions, total.Tickets, total.Faults)
 }
 
 // TestShrink: only the steps that make a plan fail are left.

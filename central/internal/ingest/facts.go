@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -56,6 +57,12 @@ func (u *unit) recordFacts(r *wire.Record, out *ledger.Outcome, changes []ledger
 	case *wire.ChargingStopped:
 		if s := changedSession(changes, r.SessionID); s != nil && s.State == ledger.SessionEnded {
 			u.sessionFact(s, view.Fact{What: view.WhatStopped, Reason: string(s.Reason)}, "session %s at %s/%d stopped: %s", s.ID, s.CPID, s.Connector, s.Reason)
+		}
+	case *wire.AuthRequested:
+		if p.Decided != "" {
+			u.fact(view.Fact{
+				Kind: view.FactCard, What: view.FactWhat(p.Decided), CPID: r.CPID, Connector: r.Connector, Reason: "without_central",
+			}, "a card at %s was %s without Central", place(r.CPID, r.Connector), p.Decided)
 		}
 	case *wire.FaultRaised:
 		if now, ok := changedFaults(changes, r.Connector); ok && slices.Contains(now, p.Fault) {
@@ -148,13 +155,45 @@ func (u *unit) effectFacts(e orders.Effect) {
 		}
 	case orders.SaveCommand:
 		c := &e.Command
+		if u.answerFact(c) {
+			return
+		}
 		if !c.State.Open() {
 			u.factOf(c.SessionID, view.Fact{
 				Kind: view.FactCommand, What: view.FactWhat(c.State), CPID: c.CPID, Connector: c.Connector, Subject: string(c.Type), Reason: c.Reason,
 			}, "%s at %s/%d: %s %s", c.Type, c.CPID, c.Connector, c.State, c.Reason)
 		}
-	case orders.SaveDesired, orders.SaveRequest, orders.SaveFence, orders.SendCommand, orders.PublishEvent, orders.CountRefusal, orders.Reply:
+	case orders.SaveDesired, orders.SaveRequest, orders.SaveCard, orders.SaveLocalList, orders.SaveFence, orders.SendCommand, orders.PublishEvent, orders.CountRefusal, orders.Reply:
 	}
+}
+
+// answerFact adds the fact of an answer to a card once it is written; it reports
+// whether e is about such an answer at that moment.
+func (u *unit) answerFact(c *orders.Command) bool {
+	if c.Type != wire.CommandAuthorize || c.State != orders.Written || c.SendCount > 1 {
+		return false
+	}
+	var o wire.Authorize
+	if err := json.Unmarshal(c.Data, &o); err != nil {
+		return false // cannot happen: Central wrote it
+	}
+	at := place(c.CPID, c.Connector)
+	f := view.Fact{Kind: view.FactCard, CPID: c.CPID, Connector: c.Connector, Username: o.Username, Reason: o.Reason}
+	if f.What = view.WhatRefused; o.Allowed {
+		f.What = view.WhatAccepted
+		u.fact(f, "a card of %s at %s may charge", o.Username, at)
+		return true
+	}
+	u.fact(f, "a card at %s was refused: %s", at, o.Reason)
+	return true
+}
+
+// place names a connector, or with 0 the charging point.
+func place(cp charge.CPID, n charge.ConnectorID) string {
+	if n == 0 {
+		return string(cp)
+	}
+	return fmt.Sprintf("%s/%d", cp, n)
 }
 
 // factAttrs returns the fact for the log.

@@ -88,6 +88,8 @@ const (
 	desiredRow
 	commandRow
 	requestRow
+	cardRow
+	listRow
 	fenceRow
 )
 
@@ -346,6 +348,10 @@ func (u *unit) stepOrders(e orders.Event) {
 			u.saveEffect(rowKey{kind: commandRow, id: string(f.Command.ID)}, f)
 		case orders.SaveRequest:
 			u.saveEffect(rowKey{kind: requestRow, cp: string(f.Request.Username), id: f.Request.MessageID}, f)
+		case orders.SaveCard:
+			u.saveEffect(rowKey{kind: cardRow, id: string(f.Card.ID)}, f)
+		case orders.SaveLocalList:
+			u.saveEffect(rowKey{kind: listRow, cp: string(f.List.CPID)}, f)
 		case orders.SaveFence:
 			u.fenceEvaluated = true
 			u.saveEffect(rowKey{kind: fenceRow}, f)

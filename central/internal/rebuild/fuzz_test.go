@@ -32,7 +32,7 @@ func FuzzSettings(f *testing.F) {
 	f.Add([]byte(`{"v":1}`))
 	for from, to := range map[string]string{
 		`"admitted": true`: `"admitted": true, "Admitted": false`, `"j1"`: `"a b"`, `"first": 3`: `"first": 7`, `"cp_id": ""`: `"cp_id": "+"`,
-		`"session_id": "s1"`: `"session_id": ""`, `"gaps"`: `"gap"`, `"v": 4`: `"v": 3`, `"EUR"`: "\"E\xffR\"",
+		`"session_id": "s1"`: `"session_id": ""`, `"gaps"`: `"gap"`, `"v": 5`: `"v": 3`, `"EUR"`: "\"E\xffR\"",
 	} {
 		bad := []byte(strings.Replace(string(good), from, to, 1))
 		if _, err := rebuild.DecodeSettings(bad); err == nil || bytes.Equal(bad, good) {

@@ -173,6 +173,7 @@ func (r *Rebuilder) writeSettings(tx Tx) error {
 			Kind: orders.DesiredAvailability, CPID: a.CPID, Connector: a.Connector, Available: a.Available, RequestedAt: a.AskedAt,
 		}}}))
 	}
+	errs = append(errs, tx.Orders(r.settings.cardRows()))
 	return errors.Join(append(errs, r.settings.writeAccess(tx)...)...)
 }
 

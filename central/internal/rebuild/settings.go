@@ -19,8 +19,9 @@ import (
 //
 //   - version 1 has prices in whole minor units;
 //   - versions 1 and 2 have another name for gaps;
-//   - versions 1 to 3 have no accounts and tokens.
-const settingsVersion = 4
+//   - versions 1 to 3 have no accounts and tokens;
+//   - versions 1 to 4 have no cards.
+const settingsVersion = 5
 
 // oldGaps is the name of Settings.Gaps in a file of version 1 or 2.
 const oldGaps = "holes"
@@ -43,6 +44,8 @@ type Settings struct {
 	// Accounts and Tokens use the page and the API.
 	Accounts []Account `json:"accounts"`
 	Tokens   []Token   `json:"tokens"`
+	// Cards are the cards of drivers, deleted ones too.
+	Cards []Card `json:"cards"`
 }
 
 // Tariff is one version of the prices.
@@ -200,7 +203,7 @@ func (s *Settings) Encode() ([]byte, error) {
 	s.V = settingsVersion
 	s.Tariffs, s.Points, s.Availability = notNil(s.Tariffs), notNil(s.Points), notNil(s.Availability)
 	s.Gaps, s.Settled = notNil(s.Gaps), notNil(s.Settled)
-	s.Accounts, s.Tokens = notNil(s.Accounts), notNil(s.Tokens)
+	s.Accounts, s.Tokens, s.Cards = notNil(s.Accounts), notNil(s.Tokens), notNil(s.Cards)
 	raw, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("write settings: %w", err)
@@ -247,6 +250,9 @@ func DecodeSettings(raw []byte) (Settings, error) {
 	if s.V < 4 && (s.Accounts != nil || s.Tokens != nil) {
 		return *s, errors.New("settings: \"accounts\" and \"tokens\" belong to version 4")
 	}
+	if s.V < 5 && s.Cards != nil {
+		return *s, errors.New("settings: \"cards\" belong to version 5")
+	}
 	// Values that are not possible would be refused by the database later, with an
 	// error that does not name their place in the file.
 	for i := range s.Tariffs {
@@ -283,6 +289,11 @@ func (s *Settings) validate() error {
 		} else if d.Ticket != nil && !d.Ticket.valid() {
 			return fmt.Errorf("settings: settled[%d].ticket is none: want a connector, registers that do not fall, a cost and a duration from 0, "+
 				"a currency of three letters and settled_at", i)
+		}
+	}
+	for i := range s.Cards {
+		if c := &s.Cards[i]; !charge.ValidID(string(c.ID)) || !c.Hash.Valid() || c.Version < 1 {
+			return fmt.Errorf("settings: cards[%d] is none: want a card_id, a token_hash and a version from 1", i)
 		}
 	}
 	return s.validateAccess()

@@ -63,6 +63,7 @@ func (tx *Tx) rows(t table, args []any) error {
 type tables struct {
 	points, journals, connectors, meters, sessions, tickets, gaps, alarms table
 	reservations, desired, commands, requests, replies                    table
+	cards, lists                                                          table
 	records, outbox, offsets, counters, settings, accounts, entries       table
 }
 
@@ -113,6 +114,8 @@ func newTables() tables {
 		desired:      upsertTable("desired_states", "kind,cp_id,connector,session_id", desiredCols),
 		commands:     commandTable(),
 		requests:     upsertTable("requests", "username,message_id", requestCols),
+		cards:        upsertTable("cards", "card_id", cardCols),
+		lists:        upsertTable("local_lists", "cp_id", listCols),
 		replies:      insertTable("replies", "key,request,reply,at"),
 		records:      insertTable("records", recordCols),
 		outbox:       insertTable("outbox", "topic,key,headers,value,at"),

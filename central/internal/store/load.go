@@ -273,6 +273,7 @@ func (s *Store) LoadOrders(ctx context.Context, st *orders.State) error {
 		st.LoadFence(fence)
 	}
 	return errors.Join(err,
+		s.loadCards(ctx, st),
 		load("reservations", "SELECT "+reservationCols+" FROM reservations WHERE released=0 ORDER BY rowid", func(rows *sql.Rows) error {
 			r, err := scanReservation(rows)
 			if err == nil {

@@ -50,6 +50,10 @@ func (tx *Tx) order(t *tables, e orders.Effect) error {
 		return wrap("write command", tx.command(t, &e.Command))
 	case orders.SaveRequest:
 		return wrap("write request", tx.request(t, &e.Request))
+	case orders.SaveCard:
+		return wrap("write card", tx.card(t, &e.Card))
+	case orders.SaveLocalList:
+		return wrap("write local list", tx.localList(t, &e.List))
 	case orders.SaveFence:
 		return wrap("write fence", tx.Setting(fenceSetting, e.By.String()))
 	case orders.SendCommand, orders.PublishEvent, orders.CountRefusal, orders.Reply:

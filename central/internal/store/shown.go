@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/carga-ev/carga/central/access"
+	"github.com/carga-ev/carga/central/cards"
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/central/view"
@@ -50,6 +51,8 @@ func shown[A, B any](show func(*A) B) func(A, bool, error) (*B, error) {
 func shownReservation(r *orders.Reservation) view.Reservation {
 	return view.ReservationOf(r, charge.At(time.Now()))
 }
+
+func shownCard(c *cards.Card) view.Card { return view.CardOf(c, charge.At(time.Now())) }
 
 func shownCommand(l *CommandLife) view.Command {
 	c := view.CommandOf(&l.Command)

@@ -68,6 +68,11 @@ func permissions() map[string]access.Permission {
 		"list-tariffs":   access.TariffRead,
 		"add-tariff":     access.TariffChange,
 		"preview-tariff": access.TariffChange,
+		"list-cards":     access.CardRead,
+		"get-card":       access.CardRead,
+		"add-card":       access.CardChange,
+		"change-card":    access.CardChange,
+		"delete-card":    access.CardChange,
 		"list-alarms":    access.AlarmRead,
 		"get-alarm":      access.AlarmRead,
 

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/carga-ev/carga/central/access"
+	"github.com/carga-ev/carga/central/cards"
 	"github.com/carga-ev/carga/central/internal/web"
 	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
@@ -197,6 +198,10 @@ func (*ownedArchive) Reservation(_ context.Context, owner charge.Username, id ch
 	return itemOf(owner, string(id), view.Reservation{ID: id}), nil
 }
 
+func (*ownedArchive) Card(_ context.Context, owner charge.Username, id cards.ID) (*view.Card, error) {
+	return itemOf(owner, string(id), view.Card{ID: id}), nil
+}
+
 func (*ownedArchive) Command(_ context.Context, owner charge.Username, id charge.CommandID) (*view.Command, error) {
 	return itemOf(owner, string(id), view.Command{ID: id, EndedAt: 1}), nil
 }
@@ -255,6 +260,7 @@ func bodies() map[string]string {
 		"add-account": `{"name":"eve","role":"auditor"}`, "change-account": `{"disabled":true}`, "add-token": `{"name":"script","role":"operator"}`,
 		"reserve": `{"username":"ana"}`, "charge": `{"username":"ana"}`, "start": `{"cp_id":"CP_001","connector":1,"username":"ana"}`, "set-availability": `{"all":true,"available":false}`,
 		"simulate": `{"action":"plug"}`, "explain-gap": `{"note":"n"}`, "clear-alarm": `{"note":"n"}`, "cut-or-restore": `{"up":true}`, "set-cp-settings": `{"name":"n"}`,
+		"add-card": `{"uid":"04A1B2C3","username":"ana"}`, "change-card": `{"blocked":true}`,
 		"add-tariff": `{"version":"t2","currency":"EUR","per_kwh":"0.45"}`, "preview-tariff": `{"currency":"EUR","per_kwh":"0.45"}`,
 	}
 }
@@ -271,7 +277,7 @@ func (g *guarded) routes(t *testing.T) (all []route) {
 	if err := json.Unmarshal(w.Body.Bytes(), &api); err != nil {
 		t.Fatal(err)
 	}
-	owned := regexp.MustCompile(`^/api/v1/(sessions|tickets|reservations|commands)/\{id\}`)
+	owned := regexp.MustCompile(`^/api/v1/(sessions|tickets|reservations|commands|cards)/\{id\}`)
 	for path, methods := range api.Paths {
 		for method, o := range methods {
 			r := route{id: o.OperationID, method: strings.ToUpper(method), body: bodies()[o.OperationID], owned: owned.MatchString(path)}
@@ -305,7 +311,8 @@ func mayTable() map[string]string {
 		"list-reservations": signedIn, "get-reservation": signedIn,
 		"reserve": own, "cancel-reservation": own, "start": own, "charge": own, "stop": own,
 		"set-availability": act, "simulate": act + "s", "admit": act, "pass-next": act, "release": act, "settle": act, "explain-gap": act, "clear-alarm": act, "lift-fence": act,
-		"cut-or-restore": act, "list-tariffs": signedIn, "add-tariff": act, "preview-tariff": act,
+		"cut-or-restore": act, "list-cards": signedIn, "get-card": signedIn, "add-card": act, "change-card": act, "delete-card": act,
+		"list-tariffs": signedIn, "add-tariff": act, "preview-tariff": act,
 	}
 }
 
@@ -384,7 +391,7 @@ func (g *guarded) verdict(t *testing.T, what string, w *httptest.ResponseRecorde
 
 // TestADriverSeesItsOwnAlone: its lists are limited to it, whatever it filters for.
 func TestADriverSeesItsOwnAlone(t *testing.T) {
-	for _, list := range []string{"sessions", "tickets", "reservations"} {
+	for _, list := range []string{"sessions", "tickets", "reservations", "cards"} {
 		g := newGuarded(t)
 		for _, query := range []string{"", "?username=ben", "?username=ana"} {
 			if w := g.do(t, http.MethodGet, "/api/v1/"+list+query, "", as(access.Driver)); w.Code != http.StatusOK {

@@ -41,6 +41,7 @@ func (s *Server) routes(mux *http.ServeMux) huma.API {
 	s.deadLetterRoutes(api)
 	s.settingsRoutes(api)
 	s.tariffRoutes(api)
+	s.cardRoutes(api)
 	s.streamRoute(api)
 	s.orderRoutes(api)
 	s.decisionRoutes(api)

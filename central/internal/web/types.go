@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/carga-ev/carga/central/access"
+	"github.com/carga-ev/carga/central/cards"
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
@@ -61,8 +62,10 @@ type Orders interface {
 	ClearAlarm(ctx context.Context, alarm int64, note string) (Answer, error) // of what is over
 	SetCP(ctx context.Context, c CPChange) (Answer, error)                    // change settings of a charging point
 	AddTariff(ctx context.Context, t ledger.Tariff) (Answer, error)           // add a version of the prices; ValidFrom 0: now
-	Replay(ctx context.Context, deadLetter int64) (Answer, error)             // publish the message of a dead letter again
-	Lift(ctx context.Context) (Answer, error)                                 // end the fencing of this Central
+	AddCard(ctx context.Context, c cards.Card) (Answer, error)                // issue a card
+	ChangeCard(ctx context.Context, id cards.ID, c CardChange) (Answer, error)
+	Replay(ctx context.Context, deadLetter int64) (Answer, error) // publish the message of a dead letter again
+	Lift(ctx context.Context) (Answer, error)                     // end the fencing of this Central
 }
 
 // Answer is the result of an order. A refusal has Reason, a stable word for
@@ -77,6 +80,7 @@ type Answer struct {
 	Connector     charge.ConnectorID   `json:"connector,omitempty"`
 	ReservationID charge.ReservationID `json:"reservation_id,omitempty"`
 	SessionID     charge.SessionID     `json:"session_id,omitempty"`
+	CardID        cards.ID             `json:"card_id,omitempty"`
 	Commands      []charge.CommandID   `json:"commands,omitempty"` // written for it so far
 	Count         int                  `json:"count,omitempty"`    // how many charging points it concerns
 }
@@ -95,6 +99,8 @@ type Archive interface {
 	Tariffs(ctx context.Context) (view.TariffList, error)
 	// PreviewTariff prices sessions that ended from q.From to q.To, a bounded number.
 	PreviewTariff(ctx context.Context, q view.Query, t ledger.Tariff) (view.TariffPreview, error)
+	Cards(ctx context.Context, q view.Query) ([]view.Card, error)
+	Card(ctx context.Context, owner charge.Username, id cards.ID) (*view.Card, error)
 	Reservations(ctx context.Context, q view.Query) ([]view.Reservation, error)
 	Reservation(ctx context.Context, owner charge.Username, id charge.ReservationID) (*view.Reservation, error)
 	Commands(ctx context.Context, q view.Query) ([]view.Command, error)

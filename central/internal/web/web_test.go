@@ -19,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/carga-ev/carga/central/access"
+	"github.com/carga-ev/carga/central/cards"
 	"github.com/carga-ev/carga/central/internal/web"
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/view"
@@ -163,6 +164,24 @@ func (d *orderLog) AddTariff(ctx context.Context, t ledger.Tariff) (web.Answer, 
 	return d.receive(ctx, "tariff %s %d %d %d %d %d %s from %d", t.Version, t.StartFee, t.PerKWh, t.PerMinute, t.PerIdleMinute, t.Tax, t.Currency, t.ValidFrom)
 }
 
+func (d *orderLog) AddCard(ctx context.Context, c cards.Card) (web.Answer, error) {
+	return d.receive(ctx, "card %s %s of %s offline %v until %d", string(c.Hash), c.LastFour, c.Username, c.Offline, c.ExpiresAt)
+}
+
+func (d *orderLog) ChangeCard(ctx context.Context, id cards.ID, c web.CardChange) (web.Answer, error) {
+	text := "card " + string(id)
+	if c.Blocked != nil {
+		text += fmt.Sprintf(" blocked %v", *c.Blocked)
+	}
+	if c.ExpiresAt != nil {
+		text += fmt.Sprintf(" until %d", *c.ExpiresAt)
+	}
+	if c.Delete {
+		text += " deleted"
+	}
+	return d.receive(ctx, "%s", text)
+}
+
 func (d *orderLog) Replay(ctx context.Context, id int64) (web.Answer, error) {
 	return d.receive(ctx, "replay %d", id)
 }
@@ -249,6 +268,14 @@ func (a *archive) DeadLetters(_ context.Context, q view.Query) ([]view.DeadLette
 }
 
 func (a *archive) Gaps(_ context.Context, q view.Query) ([]view.Gap, error) { return nil, a.note(q) }
+
+func (a *archive) Cards(_ context.Context, q view.Query) ([]view.Card, error) {
+	return nil, a.note(q)
+}
+
+func (*archive) Card(_ context.Context, _ charge.Username, id cards.ID) (*view.Card, error) {
+	return only(id, "1", view.Card{ID: id}), nil
+}
 
 func (a *archive) Alarms(_ context.Context, q view.Query) ([]view.Alarm, error) {
 	return nil, a.note(q)

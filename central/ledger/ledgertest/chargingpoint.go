@@ -44,6 +44,7 @@ type ChargingPoint struct {
 	Boots      int
 	Conn       uint64
 	Simulated  bool
+	LocalList  *wire.ListState // that a boot reports; nil: it keeps no list
 	Connectors map[charge.ConnectorID]*Connector
 	Storage    []wire.Record                         // what its disk holds, in the order of writing
 	Log        []wire.Record                         // all it ever wrote, lost or not
@@ -94,7 +95,7 @@ func (cp *ChargingPoint) Boot() wire.Record {
 	cp.Boots++
 	cp.Journal = charge.JournalID(fmt.Sprintf("%s-j%d", cp.ID, cp.Boots))
 	cp.Seq, cp.Booted, cp.Conn = 0, cp.Now, 0
-	reg := &wire.Registered{Agent: "test", Name: "Test " + string(cp.ID), Simulated: cp.Simulated, Damaged: cp.Damaged}
+	reg := &wire.Registered{Agent: "test", Name: "Test " + string(cp.ID), Simulated: cp.Simulated, Damaged: cp.Damaged, LocalList: cp.LocalList}
 	cp.Damaged = nil
 	if n := len(cp.Storage); n > 0 {
 		reg.After = &wire.Position{Journal: cp.Storage[n-1].Journal, Seq: cp.Storage[n-1].Seq}

@@ -1,5 +1,6 @@
 // The English texts. This file is the type of the others: es.ts must have the same keys.
 import { admin } from './en.admin'
+import { cards } from './en.cards'
 import { drive, monitor } from './en.driver'
 import { tariffs } from './en.tariffs'
 
@@ -10,6 +11,7 @@ export const en = {
   drive,
   monitor,
   tariffs,
+  cards,
   admin,
   app: {
     name: 'Carga',
@@ -638,6 +640,11 @@ export const en = {
     fault: 'Fault',
     alarm: 'Alarm',
     link: 'Link',
+    card: 'Card',
+    cardMay: (driver: string, at: string) => `The card of ${driver} may charge at ${at}`,
+    cardRefused: (at: string, why: string) => `A card at ${at} was refused: ${why}`,
+    cardAlone: (at: string, accepted: boolean) => `A card at ${at} was ${accepted ? 'accepted' : 'refused'} without Central`,
+    cardReasons: { unknown_card: 'it is not known', blocked: 'it is blocked', expired: 'it has expired', not_admitted: 'the charging point is not admitted', unknown_driver: 'its driver is not on the list' },
     faultAt: (fault: string, at: string) => `${fault} at ${at}`,
     faultOver: (fault: string, at: string) => `${fault} at ${at}: over`,
     alarmOver: (alarm: string) => `Over: ${alarm}`,
@@ -667,6 +674,10 @@ export const en = {
     no_free_cp: 'No charging point is free. Wait, or take one back into service.',
     cp_busy: 'It is reserved or in use. Choose another, or wait.',
     cp_unavailable: 'It is out of service or has a fault. Take it back, or have it repaired.',
+    unknown_card: 'There is no such card. It may have been deleted.',
+    card_exists: 'This card is issued already. Change it, or delete it first.',
+    too_many_cards: 'The lists of the charging points hold 1000 cards. Issue this one without "Charges without a connection too".',
+    bad_card: 'This card cannot be issued like this.',
     too_many: 'This driver has all the reservations that are allowed. End one first.',
     fenced: 'Another Central took over; this one does not order. Use that one, or lift the fence.',
     sign_in_required: 'You are not signed in any more. Sign in and try again.',

@@ -1,5 +1,6 @@
 // The Spanish texts. A key that is missing here fails the type check.
 import { admin } from './es.admin'
+import { cards } from './es.cards'
 import { drive, monitor } from './es.driver'
 import { tariffs } from './es.tariffs'
 import type { Messages } from './i18n.svelte'
@@ -11,6 +12,7 @@ export const es: Messages = {
   drive,
   monitor,
   tariffs,
+  cards,
   admin,
   app: {
     name: 'Carga',
@@ -639,6 +641,11 @@ export const es: Messages = {
     fault: 'Avería',
     alarm: 'Alarma',
     link: 'Conexión',
+    card: 'Tarjeta',
+    cardMay: (driver: string, at: string) => `La tarjeta de ${driver} puede cargar en ${at}`,
+    cardRefused: (at: string, why: string) => `Se rechazó una tarjeta en ${at}: ${why}`,
+    cardAlone: (at: string, accepted: boolean) => `Una tarjeta en ${at} se ${accepted ? 'aceptó' : 'rechazó'} sin Central`,
+    cardReasons: { unknown_card: 'no se conoce', blocked: 'está bloqueada', expired: 'ha caducado', not_admitted: 'el punto de carga no está admitido', unknown_driver: 'su conductor no está en la lista' },
     faultAt: (fault, at) => `${fault} en ${at}`,
     faultOver: (fault, at) => `${fault} en ${at}: resuelta`,
     alarmOver: (alarm) => `Pasada: ${alarm}`,
@@ -668,6 +675,10 @@ export const es: Messages = {
     no_free_cp: 'No hay ningún punto de carga libre. Espere, o ponga uno en servicio.',
     cp_busy: 'Está reservado o en uso. Elija otro, o espere.',
     cp_unavailable: 'Está fuera de servicio o averiado. Póngalo en servicio, o hágalo reparar.',
+    unknown_card: 'No existe esa tarjeta. Puede que se haya borrado.',
+    card_exists: 'Esta tarjeta ya está emitida. Cámbiela o bórrela antes.',
+    too_many_cards: 'Las listas de los puntos de carga tienen 1000 tarjetas. Emita esta sin «Carga también sin conexión».',
+    bad_card: 'Esta tarjeta no se puede emitir así.',
     too_many: 'Este conductor tiene todas las reservas permitidas. Termine una primero.',
     fenced: 'Otra Central tomó el relevo; esta no ordena. Use aquella, o levante el bloqueo.',
     sign_in_required: 'Su entrada ha caducado. Entre de nuevo y reintente.',

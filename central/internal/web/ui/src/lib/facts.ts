@@ -26,6 +26,10 @@ export function factText(f: Fact): string {
       return `${word(t.alarms.kinds, f.subject)}. ${f.detail ?? ''}`
     case 'alarm over':
       return t.facts.alarmOver(word(t.alarms.kinds, f.subject))
+    case 'card accepted':
+      return f.reason === 'without_central' ? t.facts.cardAlone(at, true) : t.facts.cardMay(driver, at)
+    case 'card refused':
+      return f.reason === 'without_central' ? t.facts.cardAlone(at, false) : t.facts.cardRefused(at, word(t.facts.cardReasons, f.reason))
     case 'link started':
       return t.facts.started(at)
   }
