@@ -50,11 +50,13 @@ func operations() map[string]onTheWire {
 		reads   = "it reads"
 		account = "accounts, log-ins and tokens are Central's own"
 		ownBook = "it changes what operators see"
+		cards   = "it changes what a card is answered and what is in the local lists: TestCardOfTheLocalList of sim/e2e"
 	)
 	all := map[string]onTheWire{
 		"explain-gap": {none: ownBook}, "clear-alarm": {none: ownBook}, "set-cp-settings": {none: ownBook},
 		"preview-tariff": {none: "it computes"},
 		"release":        {none: "records that were dropped are applied when the agent sends them again: package ingest"},
+		"add-card":       {none: cards}, "change-card": {none: cards}, "delete-card": {none: cards},
 		"cut-or-restore": {none: "it is of the demo: package demo"},
 
 		"pass-next":          {in: "TestADeadLetterIsPassed"},
@@ -80,7 +82,7 @@ func operations() map[string]onTheWire {
 	}
 	for _, id := range []string{
 		"get-me", "get-network", "get-cp", "stream", "get-series", "get-cp-settings", "get-command", "list-sessions", "get-session", "list-tickets",
-		"get-ticket", "sum-tickets", "list-reservations", "get-reservation", "list-commands", "list-records", "list-gaps", "get-gap", "list-dead-letters",
+		"list-cards", "get-card", "get-ticket", "sum-tickets", "list-reservations", "get-reservation", "list-commands", "list-records", "list-gaps", "get-gap", "list-dead-letters",
 		"list-tariffs", "list-alarms", "get-alarm", "list-accounts", "list-tokens", "list-logins", "list-audit", "get-support", "list-bridge-dead-letters",
 	} {
 		all[id] = onTheWire{none: reads}

@@ -15,9 +15,8 @@ import (
 // which on it is not answered: its charging point decided long ago.
 const staleTap = 30 * time.Second
 
-// refusedNotAdmitted is the reason for a card at a charging point that is not
-// admitted.
-const refusedNotAdmitted = "not_admitted"
+// notAdmitted is the reason for a card at a charging point that is not admitted.
+const notAdmitted = "not_admitted"
 
 // cardPresented answers a card: one AUTHORIZE, which ends by itself. It is no desired
 // state: a driver whose card got no answer presents it again.
@@ -31,7 +30,7 @@ func (x *step) cardPresented(e RecordReceived, p *wire.AuthRequested) {
 	c, refused := x.s.book.Decide(p.Hash(), x.At)
 	switch {
 	case !cp.Admitted:
-		refused = refusedNotAdmitted
+		refused = notAdmitted
 	case refused == "" && x.s.cfg.Drivers != nil && !slices.Contains(x.s.cfg.Drivers, c.Username):
 		refused = wire.RefusedUnknownDriver
 	}

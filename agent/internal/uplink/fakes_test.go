@@ -258,6 +258,7 @@ func (n *network) run(f func()) {
 	}
 	ctx, stop := context.WithCancel(n.t.Context())
 	up.Go(func() { n.agent.run(ctx) })
+	synctest.Wait() // record 1 is durable: the core ignores a connection before it
 	up.Go(func() {
 		if err := n.agent.up.Run(ctx); err != nil {
 			n.t.Errorf("uplink: %v", err)
