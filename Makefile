@@ -39,7 +39,7 @@ export CARGA_STAGES := $(CURDIR)/.cache/stages
 STAGE := .ci/stage
 # All packages but those that have a stage of their own. The demo runs in real
 # time, and its embedded MQTT broker has a race of its own in what it retains.
-RACED = $$(go list ./... | grep -v -e /internal/archtest$$ -e /sim/demo$$ -e /sim/e2e -e /sim/chaos$$ -e /sim/environment$$ -e /sim/pi)
+RACED = $$(go list ./... | grep -v -e /internal/archtest$$ -e /sim/demo$$ -e /sim/e2e -e /sim/chaos$$ -e /sim/environment$$ -e /sim/pi -e /packaging$$)
 UNRACED = $$(go list $(SMALL) | grep -v -e /internal/archtest$$ -e /internal/engines$$)
 
 .PHONY: help
@@ -89,6 +89,7 @@ test: ## everything: check, the whole network in fake and in real time, the prog
 	@$(STAGE) "web page" .ci/page
 	@$(STAGE) "build" $(MAKE) build
 	@$(STAGE) "API" .ci/schemathesis
+	@$(STAGE) "packages" go test -count=1 -timeout 10m ./packaging
 	@$(STAGE) "simulation" env CARGA_WORLD_SEEDS=200 go test -count=1 -timeout 10m ./sim/world
 	@$(STAGE) "planted bugs" go test -count=1 -tags planted -timeout 10m -run TestPlantedBugs ./sim/world
 	@$(STAGE) "fuzz" env FUZZTIME=10s .ci/fuzz
@@ -140,6 +141,13 @@ engines: ## start Mosquitto and Apache Kafka with the settings of configs/ (LIST
 engines-stop: ## stop them; their data stays in .engines/
 	@.ci/engines stop
 
+##@ Publish it
+
+.PHONY: release
+release: ## build packages, binaries, SBOMs and checksums of all targets into dist/ (VERSION=0.1.0 TARGETS=arm64)
+	@.ci/ui --optional
+	@.ci/release
+
 ##@ Measure it
 
 .PHONY: bench
@@ -165,7 +173,7 @@ size: cross-arm6 ## fail if the stripped agent for arm6 is larger than 8 MiB
 
 .PHONY: clean
 clean: ## remove what was built; tools in .cache/ and the data of the demo in .demo/ stay
-	rm -rf bin central/internal/web/ui/dist/assets central/internal/web/ui/dist/index.html central/internal/web/ui/dist/.inputs
+	rm -rf bin dist central/internal/web/ui/dist/assets central/internal/web/ui/dist/index.html central/internal/web/ui/dist/.inputs
 	find . -name node_modules -prune -o \( -name '*.test' -o -name '*.prof' \) -type f -print | xargs -r rm -f
 
 # What follows is not called by hand.
