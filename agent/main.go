@@ -8,6 +8,7 @@
 //	agent hal-test [--switch]                check the hardware against its rules
 //	agent identify [--for TIME]              blink, so that a person finds it
 //	agent safe-state [--config FILE]         open every contactor, after the agent has ended
+//	agent provision --to FOLDER …            write the SD card of a charging point
 //
 // agent/app is the program; this package is its command line.
 package main
@@ -47,6 +48,9 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.W
 	if len(args) > 0 && args[0] == "safe-state" {
 		return runSafeState(ctx, args[1:], stderr)
 	}
+	if len(args) > 0 && args[0] == "provision" {
+		return runProvision(args[1:], stdin, stdout, stderr)
+	}
 	if len(args) > 0 {
 		if s, is := sites()[args[0]]; is {
 			return runSite(ctx, s, args[1:], stdin, stdout, stderr)
@@ -62,7 +66,7 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.W
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return process.ExitOK
 	} else if err != nil || flags.NArg() > 0 {
-		_, _ = fmt.Fprintln(stderr, "agent: usage: agent [--config FILE] [--check-config] [--version]\n       agent journal inspect|verify|export DIR\n       agent safe-state [--config FILE]\n       agent doctor|hal-test|identify [--help]")
+		_, _ = fmt.Fprintln(stderr, "agent: usage: agent [--config FILE] [--check-config] [--version]\n       agent journal inspect|verify|export DIR\n       agent safe-state [--config FILE]\n       agent doctor|hal-test|identify|provision [--help]")
 		return process.ExitUsage
 	}
 	if *version {
