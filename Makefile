@@ -89,7 +89,7 @@ test: ## everything: check, the whole network in fake and in real time, the prog
 	@$(STAGE) "web page" .ci/page
 	@$(STAGE) "build" $(MAKE) build
 	@$(STAGE) "API" .ci/schemathesis
-	@$(STAGE) "packages" go test -count=1 -timeout 10m ./packaging
+	@$(STAGE) "packages" go test -count=1 -timeout 20m ./packaging
 	@$(STAGE) "simulation" env CARGA_WORLD_SEEDS=200 go test -count=1 -timeout 10m ./sim/world
 	@$(STAGE) "planted bugs" go test -count=1 -tags planted -timeout 10m -run TestPlantedBugs ./sim/world
 	@$(STAGE) "fuzz" env FUZZTIME=10s .ci/fuzz

@@ -102,6 +102,7 @@ func (p *Program[C]) Command() *cobra.Command {
 		},
 	}
 	ConfigFlag(cmd, &path)
+	cmd.AddCommand(healthCommand())
 	cmd.Flags().BoolVar(&check, "check-config", false, "check the configuration, print what holds, and exit")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", ErrUsage, err) })
 	cmd.SetVersionTemplate(p.Name + " {{.Version}}\n")

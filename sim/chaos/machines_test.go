@@ -147,7 +147,7 @@ func (m *machine) install(t *testing.T, bin string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files, err := filepath.Glob(filepath.Join(m.dir, "configs/*"))
+	files, err := filepath.Glob(filepath.Join(m.dir, "configs/*.*"))
 	if err != nil {
 		t.Fatal(err)
 	}
