@@ -41,7 +41,7 @@ func runProvision(args []string, stdin *os.File, stdout, stderr io.Writer) int {
 	flags.StringVar(&c.broker, "broker", "", "`URL` of the MQTT broker, such as tcp://192.168.1.10:1883")
 	flags.StringVar(&c.board, "board", "", "board `FILE` with the wiring, such as configs/boards/bench-contacts.yaml")
 	flags.StringVar(&c.host, "host", "", "host `NAME`; without it, it follows from --cp-id")
-	flags.StringVar(&c.user, "user", "carga", "`NAME` of the user who logs in by SSH")
+	flags.StringVar(&c.user, "user", "carga", "`NAME` of the user that logs in by SSH")
 	flags.StringVar(&c.key, "ssh-key", "", "`FILE` with that user's public key; without it there is no such user")
 	flags.StringVar(&c.wifi, "wifi", "", "`NAME` of a wireless network")
 	flags.StringVar(&c.wifiPassword, "wifi-password-file", "", "`FILE` with its password alone")

@@ -137,8 +137,8 @@ func makeWritable(t *testing.T, dir string) {
 	}
 }
 
-// found is the last session in a journal.
-type found struct {
+// session is the last one in a journal.
+type session struct {
 	id       charge.SessionID
 	register charge.WattHours
 	stopped  bool
@@ -146,7 +146,7 @@ type found struct {
 }
 
 // lastSession reads a journal, which must be without damage.
-func lastSession(t *testing.T, dir string) (f found) {
+func lastSession(t *testing.T, dir string) (f session) {
 	t.Helper()
 	files, err := journal.ReadOS(dir)
 	if err != nil {
@@ -164,7 +164,7 @@ func lastSession(t *testing.T, dir string) (f found) {
 		payload, err := m.Payload()
 		switch p := payload.(type) {
 		case *wire.Authorized:
-			f = found{id: m.SessionID, register: p.Register}
+			f = session{id: m.SessionID, register: p.Register}
 		case *wire.MeterRead:
 			f.register = p.Register
 		case *wire.ChargingStopped:

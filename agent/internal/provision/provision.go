@@ -26,7 +26,7 @@ type Point struct {
 	Broker   string // a URL, as mqtt.url
 	Wiring   rpi.Config
 	Board    string // text of the board file
-	User     string // the person who maintains it
+	User     string // the maintainer, by SSH
 	SSHKey   string // a public key; empty: no log-in by SSH
 	WiFi     WiFi
 	Packaged bool // a package lies beside the files
