@@ -64,7 +64,7 @@ func TestUnitOfTheAgentFailsSafe(t *testing.T) {
 	}
 	lines := strings.Split(string(text), "\n")
 	for _, want := range []string{
-		"Type=notify", "WatchdogSec=2", "Restart=always", "StartLimitIntervalSec=0",
+		"Type=notify", "WatchdogSec=5", "Restart=always", "StartLimitIntervalSec=0",
 		"ExecStopPost=/usr/bin/carga-agent safe-state --config /etc/carga/agent.yaml",
 		"DevicePolicy=closed", "StateDirectory=carga-agent", "OOMScoreAdjust=-900",
 	} {
