@@ -127,7 +127,7 @@ func withBlock(text string, lines []string) string {
 // line of the kernel.
 func withoutSerialConsole(line string) string {
 	var kept []string
-	for _, word := range strings.Fields(line) {
+	for word := range strings.FieldsSeq(line) {
 		if !strings.HasPrefix(word, "console=serial") && !strings.HasPrefix(word, "console=ttyAMA") && !strings.HasPrefix(word, "console=ttyS") {
 			kept = append(kept, word)
 		}
