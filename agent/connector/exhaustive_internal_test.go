@@ -55,7 +55,9 @@ func alphabet() []stimulus {
 		order("`RESERVE`", &wire.Reserve{ReservationID: "r1", Username: "u1", Until: wall.Add(time.Minute)}),
 		order("`CANCEL_RESERVATION`", &wire.CancelReservation{ReservationID: "r1"}),
 		order("`START`", &wire.Start{SessionID: "s1", Username: "u1"}),
-		at("card", func(n Now) Event { return CardAllowed{Now: n, Session: "s1", Username: "u1", Card: "k1", By: wire.GrantLocalList} }),
+		at("card", func(n Now) Event {
+			return CardAllowed{Now: n, Session: "s1", Username: "u1", Card: "k1", By: wire.GrantLocalList}
+		}),
 		{words: "`AUTHORIZE`", event: func(_ State, n Now) Event {
 			return CommandReceived{Now: n, ID: "c1", Raw: "{}", Order: &wire.Authorize{Allowed: true, SessionID: "s1", Username: "u1"}, SentAt: n.Wall, Card: "k1"}
 		}},
