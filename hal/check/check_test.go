@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -108,13 +109,12 @@ func (broken) SetAvailable(bool) error { return errors.New("broken") }
 // sinking is a meter whose register goes down.
 type sinking struct {
 	hal.Meter
-	reads *charge.WattHours
+	reads *atomic.Int64
 }
 
 func (s sinking) Read(ctx context.Context) (hal.Reading, error) {
 	r, err := s.Meter.Read(ctx)
-	*s.reads++
-	r.Import -= *s.reads
+	r.Import -= charge.WattHours(s.reads.Add(1))
 	return r, err
 }
 
@@ -203,7 +203,7 @@ func TestEachRuleFindsItsFault(t *testing.T) {
 		return func(f *faulty) { _ = f.Inject(1, fault) }
 	}
 	defect := func(d sim.Defect) func(*faulty) { return func(f *faulty) { _ = f.Break(1, d) } }
-	stamp, reads := new(hal.Stamp), new(charge.WattHours)
+	stamp, reads := new(hal.Stamp), new(atomic.Int64)
 	for name, tc := range map[string]struct {
 		change func(*sim.Config)
 		fault  func(*faulty)
