@@ -20,7 +20,7 @@ func nameOf(n int) string {
 func placeOf(n int) string {
 	places := []string{
 		"Alicante, Station", "Alicante, Harbour", "San Vicente, Campus", "Elche, Palm Grove", "Elche, Market Hall",
-		"Benidorm, Beach", "Villajoyosa, Old Town", "Alcoy, Bridge", "Denia, Ferry", "Orihuela, Cathedral",
+		"Benidorm, Beach", "Villajoyosa, Old Town", "Alcoy, Market", "Denia, Ferry", "Orihuela, Cathedral",
 	}
 	return places[(n-1)%len(places)]
 }

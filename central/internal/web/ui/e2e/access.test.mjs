@@ -18,7 +18,7 @@ test('the link of the demo signs in, signing out ends it, and signing in leads b
   await page.getByText('All parts are up').waitFor()
   await page.goto(demo.base + 'tickets?cp_id=CP_0002')
   await page.getByRole('heading', { level: 1, name: 'Tickets' }).waitFor()
-  await page.locator('summary').click()
+  await page.locator('summary', { hasText: 'demo' }).click()
   await page.getByRole('button', { name: 'Sign out' }).click()
   await page.getByRole('heading', { level: 1, name: 'Sign in' }).waitFor()
   await check(page, 'sign-in')
