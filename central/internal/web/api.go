@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -55,8 +56,8 @@ func (s *Server) routes(mux *http.ServeMux) huma.API {
 	for _, at := range api.OpenAPI().Paths {
 		if o := at.Post; o != nil {
 			s.statuses[o.OperationID] = o.DefaultStatus
-			if o.DefaultStatus == http.StatusOK && len(o.Parameters) > 0 { // of an order
-				underWay := *o.Responses["200"]
+			if own := o.Responses[fmt.Sprint(o.DefaultStatus)]; o.DefaultStatus != http.StatusAccepted && len(o.Parameters) > 0 { // of an order
+				underWay := *own
 				underWay.Description = "The order was accepted: a command follows, which Location names, or its result is not known yet."
 				o.Responses["202"] = &underWay
 			}

@@ -3061,6 +3061,16 @@ export interface operations {
                     "application/json": components["schemas"]["Answer"];
                 };
             };
+            /** @description The order was accepted: a command follows, which Location names, or its result is not known yet. */
+            202: {
+                headers: {
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Answer"];
+                };
+            };
             /** @description Bad Request */
             400: {
                 headers: {
@@ -8527,6 +8537,16 @@ export interface operations {
         responses: {
             /** @description Created */
             201: {
+                headers: {
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Answer"];
+                };
+            };
+            /** @description The order was accepted: a command follows, which Location names, or its result is not known yet. */
+            202: {
                 headers: {
                     Location?: string;
                     [name: string]: unknown;
