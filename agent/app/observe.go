@@ -91,7 +91,7 @@ func (r *running) families() []metrics.Family {
 		one("journal_dropped_samples_total", metrics.Counter, "Samples of the meter dropped for want of space.", float64(v.Dropped)),
 		one("journal_unacked_records", metrics.Gauge, "Records that Central has not acknowledged.", float64(h.Unacked)),
 		one("journal_oldest_unacked_seconds", metrics.Gauge, "Age of the first record that Central has not acknowledged.", float64(h.OldestMS)/1000),
-		one("journal_quota_ratio", metrics.Gauge, "How much of the space for unacknowledged records is used; from 0.9 no new session starts.", float64(h.QuotaPermill)/1000),
+		one("journal_quota_ratio", metrics.Gauge, "How much of the space for unacknowledged records is used; from 0.9 no new session starts.", float64(r.log.QuotaPermille())/1000),
 		one("control_late_total", metrics.Counter, "Turns of the control loop that came too late.", float64(h.SafetyLate)),
 		metrics.Timed(metricPrefix+"control_jitter_seconds", "How far the control loop deviates from its period.", r.control.Jitter()),
 		one("keeper_fitted", metrics.Gauge, "Whether a dead-man device opens the contactors when the agent hangs.", metrics.Bool(!h.NoKeeper)),
