@@ -11,7 +11,7 @@
 //     soon as it answers again.
 //   - Producer: one queue per partition that the topic really has, one batch in
 //     flight in each, retried until it succeeds. So the order within a partition
-//     holds. The batches for one broker share requests. An accepted record is
+//     holds. The batches for one broker share a request. An accepted record is
 //     written at least once, or reported as one that Kafka never accepts, or still
 //     held when the process ends.
 //   - PartitionReader: batches in the order of the log, each repeated until it is

@@ -15,15 +15,11 @@ import (
 	"github.com/carga-ev/carga/internal/crashpoint"
 )
 
-// requests sends the batches of all lanes: a request to a broker holds one batch for
-// each partition that has something to write, and while it is under way the next one
-// fills. So under load a request is as large as the broker is slow: each has a cost in
-// Kafka that does not depend on its size.
-//
-// At low load that would make a record wait for a request that has nothing to do with
-// it. While less than fewRecords are under way another request may be sent beside
-// them. Its partitions are others, since a lane makes its next offer when it knows of
-// the end of its last: so the order within a partition holds.
+// requests sends the batches of all lanes: to each broker one request at a time,
+// which holds one batch for each partition that has something to write. While it
+// is under way the next one fills. So a record leaves at once when there is
+// little to do, and under load a request is as large as the broker is slow: each
+// request has a cost in Kafka that does not depend on its size.
 //
 // Kafka answers a request when the slowest of its partitions has its copies. A
 // partition that fails, or has no known leader, is therefore sent alone, beside
@@ -42,8 +38,7 @@ type requests struct {
 // outbound is what goes to one broker.
 type outbound struct {
 	waiting []*offer
-	senders int // goroutines that send
-	flying  int // records under way
+	busy    bool // a goroutine sends
 }
 
 // offer is a lane's readiness to send a batch. The batch is taken when the
@@ -77,11 +72,6 @@ type reply struct {
 const (
 	// sharedTimeout is how long a broker may wait for copies of a shared request.
 	sharedTimeout = time.Second
-	// fewRecords is how many records under way to a broker keep others waiting. At
-	// 1000 a second some two are, under load hundreds.
-	fewRecords = 8
-	// maxSenders is the most requests under way to a broker: each has a connection.
-	maxSenders = 4
 	// maxRequestBytes bounds one request; brokers take 100 MiB by default.
 	maxRequestBytes = 8 << 20
 )
@@ -106,8 +96,8 @@ func (q *requests) offer(ctx context.Context, n *lane, next func(bytes int) []en
 		q.brokers[broker] = b
 	}
 	b.waiting = append(b.waiting, o)
-	if b.mayStart() {
-		b.senders++
+	if !b.busy {
+		b.busy = true
 		q.running.Go(func() { q.serve(ctx, b) })
 	}
 	return o
@@ -138,18 +128,16 @@ func (q *requests) serve(ctx context.Context, b *outbound) {
 		for _, o := range offers {
 			<-o.settled
 		}
-		q.landed(b, offers)
 	}
 }
 
-// collect takes the batches of the next request. It reports false if no lane waits,
-// or if many records are under way, whose sender goes on with those that wait; this
-// one then ends.
+// collect takes the batches of the next request. It reports false if no lane waits;
+// the sender then ends.
 func (q *requests) collect(b *outbound) (offers []*offer, more bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(b.waiting) == 0 || b.flying >= fewRecords {
-		b.senders--
+	if len(b.waiting) == 0 {
+		b.busy = false
 		return nil, false
 	}
 	space := maxRequestBytes
@@ -165,25 +153,10 @@ func (q *requests) collect(b *outbound) (offers []*offer, more bool) {
 		for i := range o.batch {
 			space -= o.batch[i].size
 		}
-		b.flying += len(o.batch)
 		offers = append(offers, o)
 	}
 	b.waiting = nil
 	return offers, true
-}
-
-// mayStart reports whether another request may be sent beside those under way.
-func (b *outbound) mayStart() bool {
-	return b.senders == 0 || b.flying < fewRecords && b.senders < maxSenders
-}
-
-// landed counts batches as no longer under way.
-func (q *requests) landed(b *outbound, offers []*offer) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for _, o := range offers {
-		b.flying -= len(o.batch)
-	}
 }
 
 // place is a partition of a topic.

@@ -23,8 +23,7 @@ type requests struct {
 	all [][]string
 }
 
-// watch notes all produce requests, and delays the answer to each. The cluster needs
-// SleepOutOfOrder: otherwise kfake has a race between two that sleep.
+// watch notes all produce requests, and delays the answer to each.
 func (q *requests) watch(c *kfake.Cluster, delay time.Duration) {
 	c.ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
 		c.KeepControl()
@@ -82,62 +81,24 @@ func four(topics ...string) []kafkalink.TopicSpec {
 	return all
 }
 
-// TestOneRequestWhileOneIsUnderWay: what comes while a request with some records is
-// under way leaves in one request over all partitions.
+// TestOneRequestWhileOneIsUnderWay: the first record leaves at once; what comes
+// while its request is under way leaves in one request over all partitions.
 func TestOneRequestWhileOneIsUnderWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, q := &world{}, &requests{}
-		c := w.start(t, kfake.SleepOutOfOrder())
+		c := w.start(t)
 		p := w.open(t, setup{topics: four("a", "b")})
 		time.Sleep(3 * time.Second)
 		q.watch(c, 100*time.Millisecond)
-		p.occupy(t, "a", 2, 150*time.Millisecond)
+		p.put(t, nil, "a", 2, "first")
+		synctest.Wait()
 		for i := range 40 {
 			p.put(t, nil, "a", i%4, "a")
 			p.put(t, nil, "b", i%4, "b")
 		}
 		time.Sleep(time.Second)
-		want := [][]string{{"a/2"}, {"a/2"}, {"a/0", "a/1", "a/2", "a/3", "b/0", "b/1", "b/2", "b/3"}}
-		if got := q.got(); !slices.EqualFunc(got, want, slices.Equal) {
-			t.Errorf("requests %v, want %v", got, want)
-		}
-		balanced(t, p)
-		p.stop()
-		w.stop()
-	})
-}
-
-// occupy puts a request with many records of a partition under way: the first
-// record leaves at once, and the others when it is written, after less than d.
-func (p *part) occupy(t *testing.T, topic string, partition int, d time.Duration) {
-	t.Helper()
-	p.put(t, nil, topic, partition, "first")
-	synctest.Wait()
-	for range 20 {
-		p.put(t, nil, topic, partition, "more")
-	}
-	time.Sleep(d)
-}
-
-// TestFewRecordsDoNotWaitForEachOther: at low load a record leaves at once, beside
-// the requests under way, unless its own partition is part of one.
-func TestFewRecordsDoNotWaitForEachOther(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w, q, e := &world{}, &requests{}, &ends{}
-		c := w.start(t, kfake.SleepOutOfOrder())
-		p := w.open(t, setup{topics: four("a")})
-		time.Sleep(3 * time.Second)
-		q.watch(c, 100*time.Millisecond)
-		for i, partition := range []int{2, 0, 2, 1} {
-			p.put(t, e, "a", partition, fmt.Sprint(i))
-			synctest.Wait()
-		}
-		time.Sleep(150 * time.Millisecond)
-		if n := e.count(kafkalink.Produced); n != 3 {
-			t.Errorf("%d records are written when the first one is, want 3: one of each partition", n)
-		}
-		time.Sleep(time.Second)
-		if got, want := q.got(), [][]string{{"a/2"}, {"a/0"}, {"a/1"}, {"a/2"}}; !slices.EqualFunc(got, want, slices.Equal) {
+		want := [][]string{{"a/2"}, {"a/0", "a/1", "a/2", "a/3", "b/0", "b/1", "b/2", "b/3"}}
+		if got := q.got(); len(got) != 2 || !slices.Equal(got[0], want[0]) || !slices.Equal(got[1], want[1]) {
 			t.Errorf("requests %v, want %v", got, want)
 		}
 		balanced(t, p)
@@ -152,7 +113,7 @@ func TestFewRecordsDoNotWaitForEachOther(t *testing.T) {
 func TestASlowPartitionIsSentAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, q, e := &world{}, &requests{}, &ends{}
-		c := w.start(t, kfake.SleepOutOfOrder())
+		c := w.start(t)
 		p := w.open(t, setup{topics: four("a")})
 		time.Sleep(3 * time.Second)
 		q.watch(c, time.Millisecond)
@@ -184,13 +145,14 @@ func TestASlowPartitionIsSentAlone(t *testing.T) {
 		}
 		equal(t, "the slow partition", firsts(w.log(t, "a", 0)), want)
 		before := len(q.got())
-		p.occupy(t, "a", 1, 1500*time.Microsecond)
+		p.put(t, e, "a", 1, "x")
+		synctest.Wait()
 		for partition := range 4 {
 			p.put(t, e, "a", partition, "again")
 		}
 		time.Sleep(time.Second)
-		if last := q.got()[before:]; len(last) != 3 || len(last[2]) != 4 {
-			t.Errorf("afterwards the requests are %v, want two of one partition and then all four together", last)
+		if last := q.got()[before:]; len(last) != 2 || len(last[1]) != 4 {
+			t.Errorf("afterwards the requests are %v, want one partition and then all four together", last)
 		}
 		balanced(t, p)
 		p.stop()
@@ -244,7 +206,7 @@ func TestAKeyKeepsItsOrderWhenItMoves(t *testing.T) {
 func TestEachBrokerHasItsRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, q := &world{}, &requests{}
-		c := w.start(t, kfake.SleepOutOfOrder(), kfake.NumBrokers(2), kfake.Ports(9092, 9093))
+		c := w.start(t, kfake.NumBrokers(2), kfake.Ports(9092, 9093))
 		p := w.open(t, setup{topics: four("a")})
 		time.Sleep(3 * time.Second)
 		leader := map[string]int32{}
