@@ -84,7 +84,7 @@ tidy: ## bring go.mod and go.sum in order
 ##@ Test it
 
 .PHONY: test
-test: ## everything: check, the whole network in fake and in real time, the programs (about 20 minutes)
+test: ## everything: check, the whole network in fake and in real time, the programs (about 50 minutes)
 	@.ci/begin
 	@$(STAGE) "machine" .ci/prepare
 	@$(MAKE) stages RACE=-shuffle=on
