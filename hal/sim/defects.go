@@ -28,7 +28,7 @@ func Defects() []Defect {
 // defectOf is the defect that makes the agent find a fault of a device whose state
 // is no fault of the hardware: it is what Inject breaks.
 func defectOf(f charge.Fault) (Defect, bool) {
-	d, is := map[charge.Fault]Defect{"lock_failed": LockJammed, "self_test_failed": TestFails}[f]
+	d, is := map[charge.Fault]Defect{charge.FaultLock: LockJammed, charge.FaultSelfTest: TestFails}[f]
 	return d, is
 }
 

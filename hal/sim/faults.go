@@ -50,8 +50,8 @@ func faultOf(f charge.Fault) (faults, error) {
 		return faultInput, nil
 	case charge.FaultOther:
 		return faultOther, nil
-	case charge.FaultLock, charge.FaultSelfTest:
-		return 0, fmt.Errorf("fault %q is of a device that this board does not have", f)
+	case charge.FaultLock, charge.FaultSelfTest: // Inject breaks the device instead, see defectOf
+		return 0, fmt.Errorf("fault %q is a defect of its device", f)
 	case charge.FaultJournal:
 		return 0, fmt.Errorf("fault %q is of the agent's storage, not of the hardware", f)
 	}
