@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -21,31 +22,45 @@ func main() {
 	}
 }
 
-// generate replaces all schemas in target by those of the examples in golden.
-// Old files are removed first, so that no schema of a removed message remains.
+// generate makes target hold the schemas of the examples in golden and no others.
+// A file that is up to date is not written: its time is an input of cached tests.
 func generate(golden, target string) error {
 	all, err := schema.Messages(os.DirFS(golden))
 	if err != nil {
 		return err
 	}
-	old, err := filepath.Glob(filepath.Join(target, "*.json"))
-	if err != nil {
-		return err
-	}
-	for _, file := range old {
-		if err := os.Remove(file); err != nil {
-			return err
-		}
-	}
 	if err := os.MkdirAll(target, 0o755); err != nil { //nolint:gosec // documentation, world-readable
 		return err
 	}
+	current := make(map[string]bool, len(all))
 	for i := range all {
 		raw, err := all[i].Schema()
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(filepath.Join(target, all[i].Name+".json"), raw, 0o644); err != nil { //nolint:gosec // likewise
+		file := filepath.Join(target, all[i].Name+".json")
+		current[file] = true
+		if old, err := os.ReadFile(file); err == nil && bytes.Equal(old, raw) {
+			continue
+		}
+		if err := os.WriteFile(file, raw, 0o644); err != nil { //nolint:gosec // likewise
+			return err
+		}
+	}
+	return removeOthers(target, current)
+}
+
+// removeOthers deletes the schemas of messages that no longer exist.
+func removeOthers(target string, current map[string]bool) error {
+	files, err := filepath.Glob(filepath.Join(target, "*.json"))
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		if current[file] {
+			continue
+		}
+		if err := os.Remove(file); err != nil {
 			return err
 		}
 	}
