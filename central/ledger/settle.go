@@ -33,15 +33,25 @@ func Settle(cp *CP, env *Env, id charge.SessionID, silent bool) ([]Change, error
 		settled.Reason = charge.StopPowerLoss
 	}
 	t := MakeTicket(&settled, f.tariffOf(s))
-	t.SettledAt = set(env.Now)
+	t.SettledAt, t.SettledAfter = set(env.Now), cp.latest()
 	f.settleSession(s, t)
 	return f.emit(), nil
 }
 
+// latest is the position of the journal that grew last; zero if none did.
+func (cp *CP) latest() (at wire.Position) {
+	var grown charge.Time
+	for _, id := range slices.Sorted(maps.Keys(cp.Journals)) {
+		if j := cp.Journals[id]; j.GrownAt >= grown && j.Last > 0 {
+			grown, at = j.GrownAt, wire.Position{Journal: id, Seq: j.Last}
+		}
+	}
+	return at
+}
+
 // Resettle ends an open or orphaned session as an earlier settlement did, whose
 // ticket is known. A rebuild needs it: a settlement is an operator's decision and
-// in no record. The result does not depend on how many of the session's records
-// are applied before it and how many after.
+// in no record.
 func Resettle(cp *CP, env *Env, t Ticket) ([]Change, error) {
 	s := cp.Sessions[t.SessionID]
 	if s == nil {
@@ -53,10 +63,25 @@ func Resettle(cp *CP, env *Env, t Ticket) ([]Change, error) {
 }
 
 // ResettleAll is Resettle for every session of the charging point that is not ended
-// and was settled, by ticket: the ticket of the session, also if it belongs to
-// another charging point or is of no settlement. A rebuild calls it after each
-// record, since cp_registered opens sessions other than its own.
-func ResettleAll(cp *CP, env *Env, ticket func(charge.SessionID) (Ticket, bool)) (all []Change) {
+// and was settled after no later record than those applied: ticket returns the ticket
+// of the session, also if it belongs to another charging point or is of no settlement.
+// A rebuild calls it after each record, since cp_registered opens sessions other than
+// its own. At which record it settles makes no difference for records that are
+// possible; those of a faulty charging point name other sessions than their own.
+func ResettleAll(cp *CP, env *Env, ticket func(charge.SessionID) (Ticket, bool)) []Change {
+	return resettle(cp, env, func(id charge.SessionID) (Ticket, bool) {
+		t, ok := ticket(id)
+		return t, ok && cp.passed(t.SettledAfter)
+	})
+}
+
+// ResettleRest is ResettleAll after all records: it settles also those sessions whose
+// settlement followed a record that no longer exists.
+func ResettleRest(cp *CP, env *Env, ticket func(charge.SessionID) (Ticket, bool)) []Change {
+	return resettle(cp, env, ticket)
+}
+
+func resettle(cp *CP, env *Env, ticket func(charge.SessionID) (Ticket, bool)) (all []Change) {
 	for _, id := range slices.Sorted(maps.Keys(cp.Sessions)) {
 		t, ok := ticket(id)
 		if !ok || t.SettledAt == 0 || t.CPID != cp.ID {
@@ -67,6 +92,16 @@ func ResettleAll(cp *CP, env *Env, ticket func(charge.SessionID) (Ticket, bool))
 		}
 	}
 	return all
+}
+
+// passed reports whether the records up to a position are applied or in a gap. The
+// zero position is passed from the beginning.
+func (cp *CP) passed(at wire.Position) bool {
+	if at.Seq == 0 {
+		return true
+	}
+	j := cp.Journals[at.Journal]
+	return j != nil && j.Last >= at.Seq
 }
 
 // settleSession ends a session with the ticket of its settlement.

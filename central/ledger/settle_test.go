@@ -176,3 +176,39 @@ func holds(t *rapid.T, b *ledgertest.ChargingPoint, bk *ledgertest.Book) {
 		}
 	}
 }
+
+// A rebuild settles a session after the record that was applied last before the
+// settlement, not before it; after all records also if that record is gone.
+func TestARebuildSettlesWhereTheOperatorDid(t *testing.T) {
+	t.Parallel()
+	b := ledgertest.NewChargingPoint("CP", 1, morning)
+	bk := ledgertest.NewBook("CP", morning)
+	b.Boot()
+	b.Grant(1, "s1", "ann", "")
+	for _, r := range b.Log {
+		bk.Apply(r)
+	}
+	changes, err := ledger.Settle(bk.CP, &bk.Env, "s1", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bk.Save(changes)
+	ticket := bk.Tickets[ledger.TicketID("s1")]
+	last := b.Log[len(b.Log)-1]
+	if want := (wire.Position{Journal: last.Journal, Seq: last.Seq}); ticket.SettledAfter != want {
+		t.Fatalf("settled after %v, want %v", ticket.SettledAfter, want)
+	}
+	settled := func(charge.SessionID) (ledger.Ticket, bool) { return ticket, true }
+
+	again := ledgertest.NewBook("CP", morning)
+	for _, r := range b.Log {
+		again.Apply(r)
+	}
+	ticket.SettledAfter.Seq++
+	if changes := ledger.ResettleAll(again.CP, &again.Env, settled); len(changes) > 0 {
+		t.Errorf("settled before the record that the settlement followed: %v", changes)
+	}
+	if changes := ledger.ResettleRest(again.CP, &again.Env, settled); len(changes) == 0 {
+		t.Error("not settled after all records")
+	}
+}

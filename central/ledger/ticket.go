@@ -56,6 +56,7 @@ func (t *Ticket) Diff(o *Ticket) string {
 		{"connector", t.Connector, o.Connector},
 		{"session", t.SessionID, o.SessionID},
 		{"settled at", t.SettledAt, o.SettledAt},
+		{"settled after", t.SettledAfter, o.SettledAfter},
 		{"corrected ticket", t.Corrects, o.Corrects},
 		{"id", t.ID, o.ID},
 	} {

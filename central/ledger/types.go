@@ -239,8 +239,9 @@ type Ticket struct {
 	AuthorizedAt  charge.Time
 	EndedAt       charge.Time
 	Reason        charge.StopReason
-	SettledAt     charge.Time // when an operator settled the session, by Central's clock; zero: charging_stopped ended it
-	Corrects      string      // id of the ticket that this one corrects; "" for the ticket of the session
+	SettledAt     charge.Time   // when an operator settled the session, by Central's clock; zero: charging_stopped ended it
+	SettledAfter  wire.Position // the record applied last when it was settled; zero: not known, or not settled
+	Corrects      string        // id of the ticket that this one corrects; "" for the ticket of the session
 }
 
 // GapCause is the reason why records are missing.

@@ -53,6 +53,9 @@ func (w *World) checkRebuiltAgent(c *central, a *agent) {
 			db.saveChange(ch)
 		}
 	}
+	for _, ch := range ledger.ResettleRest(cp, &env, c.db.ticketOf) {
+		db.saveChange(ch)
+	}
 	if was, is := hashOf(c, a.id), ledger.Hash([]*ledger.CP{cp}, values(db.sessions), values(db.tickets)); was != is {
 		w.violated("S14", "%s: the ledger rebuilt from its records differs from Central's", a.id)
 	}

@@ -51,6 +51,7 @@ func (w *World) checkRebuiltByzantine(c *central, b *byzantineCP) {
 			return
 		}
 	}
+	f.save(ledger.ResettleRest(f.cp, &f.env, c.db.ticketOf))
 	was, is := f.accounts(c.db, c.run.cps[b.id]), f.accounts(f.db, f.cp)
 	for _, line := range was {
 		if !slices.Contains(is, line) {

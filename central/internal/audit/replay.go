@@ -167,6 +167,7 @@ func (f *replay) compare() {
 		return
 	}
 	p := f.point
+	f.remember(ledger.ResettleRest(f.cp, &f.env, f.settlement))
 	made := slices.Collect(maps.Values(f.ended))
 	for _, s := range f.cp.Sessions {
 		made = append(made, *s)
@@ -186,8 +187,7 @@ func (f *replay) compare() {
 }
 
 // settlement finds the stored ticket of a session: which records were known when an
-// operator settled it is not in the records. At which record of the session it is
-// settled again makes no difference to the result.
+// operator settled it is not in the records, but in its ticket.
 func (f *replay) settlement(id charge.SessionID) (ledger.Ticket, bool) {
 	t, ok := f.point.tickets[id]
 	return t, ok

@@ -480,7 +480,7 @@ func (r *Rebuilder) settle(ctx context.Context, tx Tx, s Settled) error {
 			r.sum.Unsettled = append(r.sum.Unsettled, fmt.Sprintf("session %s: no record of it is on Kafka", s.SessionID))
 			return nil
 		}
-		return r.settleAgain(tx, cp, env)
+		return r.write(tx, ledger.ResettleRest(cp, env, r.settlement), r.cfg.Now)
 	}
 	changes, err := ledger.Settle(cp, env, s.SessionID, false)
 	if err != nil {
@@ -490,15 +490,17 @@ func (r *Rebuilder) settle(ctx context.Context, tx Tx, s Settled) error {
 	return r.write(tx, changes, r.cfg.Now)
 }
 
-// settleAgain settles the sessions of the settings as soon as they are known, with
-// the tickets that the operators' settlements made then. Their later records make
-// the corrections.
+// settleAgain settles the sessions of the settings where the operators did, with the
+// tickets that their settlements made then. Their later records make the corrections.
 func (r *Rebuilder) settleAgain(tx Tx, cp *ledger.CP, env *ledger.Env) error {
-	return r.write(tx, ledger.ResettleAll(cp, env, func(id charge.SessionID) (ledger.Ticket, bool) {
-		s := r.settled[id]
-		if s == nil || s.Ticket == nil {
-			return ledger.Ticket{}, false
-		}
-		return s.ledger(), true
-	}), r.cfg.Now)
+	return r.write(tx, ledger.ResettleAll(cp, env, r.settlement), r.cfg.Now)
+}
+
+// settlement finds the ticket of a settled session in the settings.
+func (r *Rebuilder) settlement(id charge.SessionID) (ledger.Ticket, bool) {
+	s := r.settled[id]
+	if s == nil || s.Ticket == nil {
+		return ledger.Ticket{}, false
+	}
+	return s.ledger(), true
 }

@@ -169,32 +169,42 @@ type SettledTicket struct {
 	EndedAt       charge.Time          `json:"ended_at"`
 	Reason        charge.StopReason    `json:"reason"`
 	SettledAt     charge.Time          `json:"settled_at"`
+	SettledAfter  *wire.Position       `json:"settled_after,omitempty"` // nil: not known
 }
 
 // NewSettled returns the settlement that made a ticket.
 func NewSettled(t *ledger.Ticket) Settled {
+	var after *wire.Position
+	if t.SettledAfter.Seq > 0 {
+		after = &t.SettledAfter
+	}
 	return Settled{CPID: t.CPID, SessionID: t.SessionID, Tariff: t.Tariff, Ticket: &SettledTicket{
 		Connector: t.Connector, Username: t.Username, ReservationID: t.ReservationID, Start: t.Start, Stop: t.Stop, Cost: t.Cost.Minor,
 		Currency: t.Cost.Currency, DurationSec: t.DurationSec, Started: t.Started, AuthorizedAt: t.AuthorizedAt, EndedAt: t.EndedAt,
-		Reason: t.Reason, SettledAt: t.SettledAt,
+		Reason: t.Reason, SettledAt: t.SettledAt, SettledAfter: after,
 	}}
 }
 
 // ledger returns the ticket of the settlement.
 func (s *Settled) ledger() ledger.Ticket {
 	t := s.Ticket
+	var after wire.Position
+	if t.SettledAfter != nil {
+		after = *t.SettledAfter
+	}
 	return ledger.Ticket{
 		ID: ledger.TicketID(s.SessionID), SessionID: s.SessionID, CPID: s.CPID, Connector: t.Connector, Username: t.Username,
 		ReservationID: t.ReservationID, Tariff: s.Tariff, Start: t.Start, Stop: t.Stop, Energy: t.Stop - t.Start,
 		Cost: money.Amount{Minor: t.Cost, Currency: t.Currency}, DurationSec: t.DurationSec, Started: t.Started, AuthorizedAt: t.AuthorizedAt, EndedAt: t.EndedAt,
-		Reason: t.Reason, SettledAt: t.SettledAt,
+		Reason: t.Reason, SettledAt: t.SettledAt, SettledAfter: after,
 	}
 }
 
 // valid reports whether the values of a ticket are possible.
 func (t *SettledTicket) valid() bool {
 	return t.Connector >= 0 && t.Connector <= charge.MaxConnectors && t.Start >= 0 && t.Stop >= t.Start && t.Cost >= 0 &&
-		len(t.Currency) == 3 && t.DurationSec >= 0 && t.SettledAt > 0
+		len(t.Currency) == 3 && t.DurationSec >= 0 && t.SettledAt > 0 &&
+		(t.SettledAfter == nil || charge.ValidID(string(t.SettledAfter.Journal)) && t.SettledAfter.Seq > 0)
 }
 
 // Encode returns the settings as a file of the latest version. Operators read and
@@ -288,7 +298,7 @@ func (s *Settings) validate() error {
 			return fmt.Errorf("settings: settled[%d] is no session: want a cp_id, a session_id and an id as tariff", i)
 		} else if d.Ticket != nil && !d.Ticket.valid() {
 			return fmt.Errorf("settings: settled[%d].ticket is none: want a connector, registers that do not fall, a cost and a duration from 0, "+
-				"a currency of three letters and settled_at", i)
+				"a currency of three letters, settled_at, and as settled_after none or a journal and a seq from 1", i)
 		}
 	}
 	for i := range s.Cards {

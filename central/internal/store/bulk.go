@@ -82,7 +82,7 @@ const (
 	sessionCols = "session_id,cp_id,connector,state,username,reservation_id,tariff,by,start_wh,start_known,register_wh," +
 		"started,authorized_at,started_at,ended_at,first_seen_at,reason,settled,spans"
 	ticketCols = "ticket_id,session_id,cp_id,connector,username,reservation_id,tariff,start_wh,stop_wh,energy_wh," +
-		"cost_minor,currency,duration_sec,idle_sec,started,authorized_at,ended_at,reason,settled_at,corrects"
+		"cost_minor,currency,duration_sec,idle_sec,started,authorized_at,ended_at,reason,settled_at,corrects,settled_journal,settled_seq"
 	// The last two columns of a gap follow from the others; they are for queries.
 	gapReadCols     = "gap_id,cp_id,journal,first,last,cause,detail,detected_at,missing,energy_wh,unmeasured"
 	gapCols         = gapReadCols + ",open,lost"

@@ -96,7 +96,7 @@ func (b *ledgerRows) add(c ledger.Change) error {
 		b.tickets = append(b.tickets, t.ID, string(t.SessionID), string(t.CPID), int64(t.Connector), string(t.Username),
 			string(t.ReservationID), string(t.Tariff), int64(t.Start), int64(t.Stop), int64(t.Energy), int64(t.Cost.Minor),
 			string(t.Cost.Currency), t.DurationSec, t.IdleSec, t.Started, int64(t.AuthorizedAt), int64(t.EndedAt), string(t.Reason),
-			int64(t.SettledAt), t.Corrects)
+			int64(t.SettledAt), t.Corrects, string(t.SettledAfter.Journal), int64(t.SettledAfter.Seq))
 	case ledger.GapChanged:
 		b.addGap(&c.Gap)
 	case ledger.AlarmRaised:
