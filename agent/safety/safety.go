@@ -52,8 +52,8 @@ type Limits struct {
 	MaxMeterAge time.Duration
 	// Overcurrent is how long the current may be too high.
 	Overcurrent time.Duration
-	// OfferEvery is the shortest time between two changes of the current that a
-	// plugged vehicle is offered.
+	// OfferEvery is the shortest time from a change of the current that a plugged
+	// vehicle is offered to a higher offer.
 	OfferEvery time.Duration
 }
 
@@ -131,6 +131,7 @@ type Inputs struct {
 	ThermalIn   Input
 
 	MaxCurrent charge.MilliAmps // of the connector, per phase; 0: not known
+	Limit      charge.Limit     // that was set, by a person or a program
 	Cable      charge.MilliAmps // that the cable carries; 0: none is plugged in
 	CableIn    Input
 	Current    charge.MilliAmps // by the meter, per phase
@@ -193,6 +194,7 @@ type Verdict struct {
 	SelfTest  bool             // begin a self-test of the residual current device
 	ResetTrip bool             // reset that device
 	Offer     charge.MilliAmps // the current that the pilot offers
+	Limit     charge.Limit     // the lowest limit of the current; none: not known
 }
 
 // The reasons of Verdict.Withheld. They are also the reasons of the record
@@ -204,6 +206,7 @@ const (
 	ReasonStart    = "start_delay"
 	ReasonMeter    = "meter_lost"
 	ReasonHot      = "too_hot"
+	ReasonLimited  = "limited"
 )
 
 // Step decides one tick.
@@ -215,7 +218,7 @@ func Step(l Limits, s State, in Inputs) (State, Verdict) {
 	s.watchStop(l, &in)
 	s.watchHeat(l, &in)
 	tested := s.watchGround(l, &in, &v)
-	limit := s.watchCurrent(l, &in, &v)
+	paused := s.watchCurrent(l, &in, &v)
 	locked := s.watchLock(l, &in, &v)
 	v.Faults |= s.latched | s.measured(l, &in)
 	s.badSince = s.badSince.during(bad, in.Now)
@@ -236,8 +239,10 @@ func Step(l Limits, s State, in Inputs) (State, Verdict) {
 		v.Withheld = ReasonStart
 	case in.Fitted.Meter && in.MeterIn.lost(l.MaxMeterAge):
 		v.Withheld = ReasonMeter
-	case in.Fitted.Steered && limit < MinOffer:
+	case paused && v.Limit.By == charge.LimitTemperature:
 		v.Withheld = ReasonHot
+	case paused:
+		v.Withheld = ReasonLimited
 	}
 	// What waits for a device that is about to move or to be tested is not withheld:
 	// it ends by itself, or becomes a fault.

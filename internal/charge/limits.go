@@ -22,3 +22,20 @@ func LimitOwners() []LimitOwner {
 
 // Valid reports whether the owner is in the list.
 func (o LimitOwner) Valid() bool { return slices.Contains(LimitOwners(), o) }
+
+// Limit is a limit of the current per phase. The zero value is none.
+type Limit struct {
+	Current MilliAmps
+	By      LimitOwner
+}
+
+// None reports that there is no limit.
+func (l Limit) None() bool { return l.By == "" }
+
+// Lowest is the lower of two limits; of equal ones the first.
+func (l Limit) Lowest(other Limit) Limit {
+	if l.None() || !other.None() && other.Current < l.Current {
+		return other
+	}
+	return l
+}

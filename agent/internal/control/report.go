@@ -13,6 +13,8 @@ type Reports interface {
 	ContactChanged(n charge.ConnectorID, closed bool)
 	// PowerWithheld has an empty reason when power is no longer withheld.
 	PowerWithheld(n charge.ConnectorID, reason string)
+	// LimitApplied is the lowest limit of the current.
+	LimitApplied(n charge.ConnectorID, l charge.Limit)
 	FaultSeen(n charge.ConnectorID, f charge.Fault)
 	FaultGone(n charge.ConnectorID, f charge.Fault)
 }
@@ -23,6 +25,7 @@ type reported struct {
 	pilot    charge.PilotState
 	closed   bool
 	withheld string
+	limit    charge.Limit
 	faults   charge.FaultSet
 }
 
@@ -34,6 +37,10 @@ func (r *reported) report(to Reports, n charge.ConnectorID, in safety.Inputs, v 
 	if in.PilotIn.OK && (first || in.Pilot != r.pilot) {
 		r.pilot = in.Pilot
 		to.PilotChanged(n, in.Pilot)
+	}
+	if v.Limit != r.limit {
+		r.limit = v.Limit
+		to.LimitApplied(n, v.Limit)
 	}
 	if v.Withheld != r.withheld {
 		r.withheld = v.Withheld
