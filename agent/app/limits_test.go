@@ -57,7 +57,7 @@ func TestLimits(t *testing.T) {
 		p.limit(16_000, charge.LimitCommand)
 		p.current(16_000)
 		set(5_000, time.Minute)
-		p.status(time.Second, charge.StatusSuspendedEVSE)
+		p.status(3*time.Second, charge.StatusSuspendedEVSE)
 		p.current(0)
 		p.kill()
 		p.start()

@@ -579,12 +579,25 @@ func TestLimits(t *testing.T) {
 			b.want(true)
 			c.change(&b.in)
 			b.tick() // the next tick is soon enough
+			if c.withheld == safety.ReasonLimited && c.fitted.Steered {
+				b.want(true) // the vehicle may stop by itself
+				b.in.Pilot = charge.PilotB
+				b.tick()
+			}
 			if b.want(c.withheld == ""); b.v.Limit != (charge.Limit{Current: c.limit, By: c.by}) || b.v.Withheld != c.withheld {
 				t.Errorf("limit %+v, withheld %q; want %d of %s, %q", b.v.Limit, b.v.Withheld, c.limit, c.by, c.withheld)
 			}
 			if c.fitted.Steered && b.v.Offer != c.limit {
 				t.Errorf("offers %d mA, want %d", b.v.Offer, c.limit)
 			}
+		}
+	})
+	t.Run("a vehicle that does not stop is switched off", func(t *testing.T) {
+		b := newBench(t, steered)
+		limited(5_000)(&b.in)
+		open := func() bool { return !b.v.Close }
+		if d := b.until(6*time.Second, "open", open); d != 5*time.Second+tick || b.v.Withheld != safety.ReasonLimited {
+			t.Errorf("open after %s, withheld %q; want 5s", d, b.v.Withheld)
 		}
 	})
 	t.Run("back: it goes on", func(t *testing.T) {

@@ -55,6 +55,9 @@ type Limits struct {
 	// OfferEvery is the shortest time from a change of the current that a plugged
 	// vehicle is offered to a higher offer.
 	OfferEvery time.Duration
+	// Stop is how long a vehicle may take to stop when it is offered no current any
+	// more; then the contactor opens under load.
+	Stop time.Duration
 }
 
 // DefaultLimits are the limits of docs/PROTOCOL.md and of package hal.
@@ -64,7 +67,7 @@ func DefaultLimits() Limits {
 		Persist: 300 * time.Millisecond, Stable: 300 * time.Millisecond,
 		MaxLockMove: 2 * time.Second, LockedInF: 5 * time.Second,
 		TestEvery: 24 * time.Hour, TripSettle: 2 * time.Second, RetryTrip: 5 * time.Minute, MaxRetries: 6,
-		MaxThermalAge: 10 * time.Second, MaxMeterAge: 5 * time.Second, Overcurrent: 7 * time.Second, OfferEvery: 5 * time.Second,
+		MaxThermalAge: 10 * time.Second, MaxMeterAge: 5 * time.Second, Overcurrent: 7 * time.Second, OfferEvery: 5 * time.Second, Stop: 5 * time.Second,
 	}
 }
 
@@ -180,6 +183,7 @@ type State struct {
 	ground groundState
 	heat   heatStep
 	offer  offerState
+	paused moment // the limit is too low for a session since
 	over   moment // the current is too high since
 }
 
@@ -218,7 +222,7 @@ func Step(l Limits, s State, in Inputs) (State, Verdict) {
 	s.watchStop(l, &in)
 	s.watchHeat(l, &in)
 	tested := s.watchGround(l, &in, &v)
-	paused := s.watchCurrent(l, &in, &v)
+	s.watchCurrent(l, &in, &v)
 	locked := s.watchLock(l, &in, &v)
 	v.Faults |= s.latched | s.measured(l, &in)
 	s.badSince = s.badSince.during(bad, in.Now)
@@ -239,10 +243,8 @@ func Step(l Limits, s State, in Inputs) (State, Verdict) {
 		v.Withheld = ReasonStart
 	case in.Fitted.Meter && in.MeterIn.lost(l.MaxMeterAge):
 		v.Withheld = ReasonMeter
-	case paused && v.Limit.By == charge.LimitTemperature:
-		v.Withheld = ReasonHot
-	case paused:
-		v.Withheld = ReasonLimited
+	case s.paused.known:
+		v.Withheld = s.whyPaused(l, &in, &v)
 	}
 	// What waits for a device that is about to move or to be tested is not withheld:
 	// it ends by itself, or becomes a fault.

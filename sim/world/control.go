@@ -150,17 +150,12 @@ func (m *controlled) tick(gap time.Duration) {
 	m.reportChanges(in, v)
 }
 
-// reportChanges passes changed inputs and faults to the core. The pilot is first: a
-// fault or a contact is interpreted by the state it is in.
+// reportChanges passes changed inputs and faults to the core, in the order of
+// agent/internal/control: a fault or a contact is interpreted by the state of the pilot.
 func (m *controlled) reportChanges(in safety.Inputs, v safety.Verdict) {
 	b, id := m.boot, m.outlet.id
 	first := !m.reported
 	m.reported = true
-	if in.PilotIn.OK && (first || in.Pilot != m.pilot) {
-		m.pilot = in.Pilot
-		wall, _ := b.wall()
-		b.step(point.PilotChanged{Connector: id, Pilot: in.Pilot, NewSession: charge.SessionID(b.rng.newID(wall))})
-	}
 	if v.Limit != m.applied {
 		m.applied = v.Limit
 		b.step(point.LimitApplied{Connector: id, Limit: v.Limit})
@@ -169,6 +164,11 @@ func (m *controlled) reportChanges(in safety.Inputs, v safety.Verdict) {
 		m.withheld = v.Withheld
 		b.step(point.PowerWithheld{Connector: id, Reason: v.Withheld})
 		b.wakeControlLoop()
+	}
+	if in.PilotIn.OK && (first || in.Pilot != m.pilot) {
+		m.pilot = in.Pilot
+		wall, _ := b.wall()
+		b.step(point.PilotChanged{Connector: id, Pilot: in.Pilot, NewSession: charge.SessionID(b.rng.newID(wall))})
 	}
 	if in.ContactIn.OK && (first || in.Closed != m.closed) {
 		m.closed = in.Closed

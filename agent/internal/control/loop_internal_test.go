@@ -321,10 +321,15 @@ func TestLimitIsOfferedAtTheNextTick(t *testing.T) {
 			}
 			r.seen.mu.Unlock()
 		}
-		if r.moved(1, false, 0, 0); r.seen.withheld != safety.ReasonLimited {
+		r.pilot(1, charge.PilotB)
+		if r.moved(1, false, 0, 20*time.Millisecond); r.seen.withheld != safety.ReasonLimited {
 			t.Errorf("withheld %q", r.seen.withheld)
 		}
+		if n := r.outlets[0].HotOperations(); n != 0 {
+			t.Errorf("%d openings under load", n)
+		}
 		r.outlets[0].Limit(charge.Limit{})
+		r.pilot(1, charge.PilotC)
 		r.moved(1, true, 0, time.Second)
 	})
 }

@@ -29,15 +29,12 @@ type reported struct {
 	faults   charge.FaultSet
 }
 
-// report reports what has changed since the last tick. The pilot comes first,
-// since it explains a contact that moves.
+// report reports what has changed since the last tick. What explains the next comes
+// first: a limit withholds power, then a vehicle that it stopped changes its pilot, and
+// then the contact moves.
 func (r *reported) report(to Reports, n charge.ConnectorID, in safety.Inputs, v safety.Verdict) {
 	first := !r.before
 	r.before = true
-	if in.PilotIn.OK && (first || in.Pilot != r.pilot) {
-		r.pilot = in.Pilot
-		to.PilotChanged(n, in.Pilot)
-	}
 	if v.Limit != r.limit {
 		r.limit = v.Limit
 		to.LimitApplied(n, v.Limit)
@@ -45,6 +42,10 @@ func (r *reported) report(to Reports, n charge.ConnectorID, in safety.Inputs, v 
 	if v.Withheld != r.withheld {
 		r.withheld = v.Withheld
 		to.PowerWithheld(n, v.Withheld)
+	}
+	if in.PilotIn.OK && (first || in.Pilot != r.pilot) {
+		r.pilot = in.Pilot
+		to.PilotChanged(n, in.Pilot)
 	}
 	known := in.ContactIn.OK || in.ContactIn.NotFitted
 	if known && (first || in.Closed != r.closed) {
