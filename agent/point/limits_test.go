@@ -38,7 +38,7 @@ func TestLimits(t *testing.T) {
 	if c := reg.(*wire.Registered).Connectors[1]; err != nil || c.Most != 20_000 || c.Safe != 8_000 {
 		t.Errorf("registered with %+v, %v", c, err)
 	}
-	until := r.now().Wall.Add(10 * time.Minute)
+	until := r.now().Wall.Add(10*time.Minute + 30*time.Second) // between two telemetries
 	r.order(1, &wire.SetLimit{Limit: 16_000, Until: until})
 	r.wantLimit(1, 16_000, charge.LimitCommand)
 	if _, some := limitOf(r, 2); some {
@@ -54,7 +54,7 @@ func TestLimits(t *testing.T) {
 	r.wantLimit(2, 0, charge.LimitCommand)
 	r.settled()
 	var timer point.SetTimer
-	for r.at = 9 * time.Minute; r.at < 10*time.Minute-2*time.Second; r.at += time.Second {
+	for r.at = 9 * time.Minute; r.at < 10*time.Minute+28*time.Second; r.at += time.Second {
 		r.step(point.TimerFired{})
 		if _, some := limitOf(r, 1); some {
 			t.Fatalf("ended at %s", r.at)
