@@ -15,6 +15,7 @@ import (
 	"github.com/carga-ev/carga/agent/delivery"
 	"github.com/carga-ev/carga/agent/internal/control"
 	"github.com/carga-ev/carga/agent/internal/uplink"
+	"github.com/carga-ev/carga/agent/limits"
 	"github.com/carga-ev/carga/agent/point"
 	"github.com/carga-ev/carga/hal"
 	"github.com/carga-ev/carga/internal/buildinfo"
@@ -106,12 +107,13 @@ func (r *running) configure(id charge.JournalID) point.Config {
 	info, p, i := r.board.Info(), r.cfg.Policies, r.cfg.Intervals
 	c := point.Config{
 		CP: r.cfg.CPID, Journal: id, Agent: buildinfo.Version(), Name: r.cfg.Name, Place: r.cfg.Place,
-		Capabilities: []string{"reserve", "remote_start"}, Simulated: r.operator.simulator != nil,
+		Capabilities: []string{"reserve", "remote_start", "limit"}, Simulated: r.operator.simulator != nil,
 		Policy: connector.Policy{
 			Resume: p.Resume, ReservedPlugStarts: p.ReservedPlugStarts, FreeVend: p.FreeVend, Vent: info.Vent, Steered: info.Steered,
 			Rated: info.RatedPower, SampleEnergy: i.MeterReadWh, SampleInterval: i.MeterRead,
 		},
-		Cards:     r.cfg.Cards.policy(),
+		Cards:  r.cfg.Cards.policy(),
+		Limits: limits.Policy{Most: r.cfg.Limits.Max, Safe: r.cfg.Limits.Safe}, MaxCurrent: info.MaxCurrent,
 		Telemetry: i.Telemetry, IdleTelemetry: i.IdleTelemetry,
 	}
 	if c.Simulated {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/carga-ev/carga/agent/cards"
+	"github.com/carga-ev/carga/agent/safety"
 	"github.com/carga-ev/carga/hal"
 	"github.com/carga-ev/carga/hal/rpi"
 	"github.com/carga-ev/carga/hal/sim"
@@ -32,6 +33,7 @@ type Config struct {
 	MQTT      MQTT      `yaml:"mqtt"`
 	Hardware  Hardware  `yaml:"hardware"`
 	Policies  Policies  `yaml:"policies"`
+	Limits    Limits    `yaml:"limits"`
 	Cards     Cards     `yaml:"cards"`
 	Intervals Intervals `yaml:"intervals"`
 	// StopWithin is how long a stopping agent waits for Central to acknowledge
@@ -111,6 +113,13 @@ type Policies struct {
 	StartDelay time.Duration `yaml:"start_delay"`
 }
 
+// Limits are limits of the current that the installer sets, per connector and phase;
+// see limits.Policy.
+type Limits struct {
+	Max  charge.MilliAmps `yaml:"max_ma"`
+	Safe charge.MilliAmps `yaml:"safe_ma"`
+}
+
 // Intervals are the periods of the agent.
 type Intervals struct {
 	Telemetry     time.Duration    `yaml:"telemetry"`      // while a session runs
@@ -177,6 +186,7 @@ func (c *Config) Validate(p *config.Problems) {
 	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.Log.Level) {
 		p.Addf("log.level", "want debug, info, warn or error")
 	}
+	c.Limits.validate(p)
 	c.Observe.Validate(p)
 	c.MQTT.validate(p)
 	c.Hardware.validate(p)
@@ -201,6 +211,16 @@ func (m *MQTT) validate(p *config.Problems) {
 	}
 	if m.PasswordFile != "" && m.Username == "" {
 		p.Addf("mqtt.username", "want a name beside mqtt.password_file")
+	}
+}
+
+// validate checks the ranges. A safe current below 6 A is a pause.
+func (l *Limits) validate(p *config.Problems) {
+	if l.Max != 0 && (l.Max < safety.MinOffer || l.Max > wire.MaxLimit) {
+		p.Addf("limits.max_ma", "want a current from %d to %d mA, or 0 for what the hardware carries", safety.MinOffer, wire.MaxLimit)
+	}
+	if l.Safe < 0 || l.Safe > wire.MaxLimit {
+		p.Addf("limits.safe_ma", "want a current from 1 to %d mA, or 0 for none", wire.MaxLimit)
 	}
 }
 

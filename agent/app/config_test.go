@@ -32,6 +32,8 @@ func TestConfigNamesWhatIsWrong(t *testing.T) {
 		"stop_within: 2h":                      "stop_within",
 		"policies: {start_delay: 11m}":         "policies.start_delay",
 		"policies: {start_delay: -1s}":         "policies.start_delay",
+		"limits: {max_ma: 5999}":               "limits.max_ma",
+		"limits: {safe_ma: -1}":                "limits.safe_ma",
 		"polices: {}":                          "did you mean",
 		"log: {level: loud}":                   "log.level",
 		"observe: {listen: ':9464'}":           "observe.listen",

@@ -89,6 +89,8 @@ func (r *running) perform(f point.Effect) {
 		if err := r.outlets[f.Connector-1].Offer(f.Offer); err != nil {
 			r.logger.Warn("pilot not switched", logs.Connector(f.Connector), slog.Bool("offer", f.Offer), logs.Err(err))
 		}
+	case point.LimitCurrent:
+		r.outlets[f.Connector-1].Limit(f.Limit)
 	case point.ReadMeter:
 		r.meters[f.Connector-1].request()
 	case point.ResetLatch:

@@ -42,6 +42,10 @@ func (a *Agent) openBoard(ctx context.Context) (hal.Board, error) {
 // openDevices gets the devices of every connector and makes what works with them.
 func (r *running) openDevices() error {
 	info := r.board.Info()
+	if most := r.cfg.Limits.Max; most > 0 && most < info.MaxCurrent && !info.Steered {
+		return fmt.Errorf("limits.max_ma is %d mA, but the pilot of this board does not steer the vehicle, which may draw %d mA: "+
+			"set it to 0, and the current of the board to what the installation carries", most, info.MaxCurrent)
+	}
 	for n := range info.Connectors {
 		o, err := control.NewOutlet(r.board, charge.ConnectorID(n+1))
 		if err != nil {

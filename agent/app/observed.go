@@ -26,6 +26,11 @@ func (o observed) PowerWithheld(n charge.ConnectorID, reason string) {
 	o.inbox.put(point.PowerWithheld{Connector: n, Reason: reason})
 }
 
+// LimitApplied implements control.Reports.
+func (o observed) LimitApplied(n charge.ConnectorID, l charge.Limit) {
+	o.inbox.put(point.LimitApplied{Connector: n, Limit: l})
+}
+
 // FaultSeen implements control.Reports.
 func (o observed) FaultSeen(n charge.ConnectorID, f charge.Fault) {
 	o.inbox.put(point.FaultSeen{Connector: n, Fault: f})

@@ -3,8 +3,10 @@ package connector
 import (
 	"encoding/json"
 	"slices"
+	"time"
 
 	"github.com/carga-ev/carga/agent/cards"
+	"github.com/carga-ev/carga/agent/limits"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
 )
@@ -23,7 +25,10 @@ type Saved struct {
 	Journal     charge.JournalID   `json:"journal,omitempty"`    // of the last record
 	UptimeMS    int64              `json:"uptime_ms,omitempty"`  // of the last record
 	RegisterAt  charge.Time        `json:"register_at,omitzero"` // when Register was recorded; zero when the clock was not set
-	Cards       cards.Saved        `json:"cards,omitzero"`       // of the charging point as a whole, in the entry with Connector 0
+	// Cards and Limits are of the charging point as a whole, in the entry with
+	// Connector 0.
+	Cards  cards.Saved  `json:"cards,omitzero"`
+	Limits limits.Saved `json:"limits,omitempty"`
 }
 
 // SavedReservation is a reservation that is held. LeftMS is the time left by the
@@ -79,7 +84,7 @@ func Replay(v Saved, rec wire.Record) Saved {
 		return v
 	}
 	if v.Connector == 0 {
-		v.Cards = cards.Replay(v.Cards, &rec, p)
+		v.Cards, v.Limits = cards.Replay(v.Cards, &rec, p), limits.Replay(v.Limits, p)
 		return v
 	}
 	switch p := p.(type) {
@@ -133,8 +138,8 @@ func (v *Saved) noteRegister(rec *wire.Record, register charge.WattHours) {
 	}
 }
 
-// elapse subtracts the time since the record before from the reservation's. The
-// time between two boots is not known and counts as none.
+// elapse subtracts the time since the record before from that of the reservation and
+// of the limits. The time between two boots is not known and counts as none.
 func (v Saved) elapse(rec wire.Record) Saved {
 	if rec.Journal != v.Journal {
 		v.Journal, v.UptimeMS = rec.Journal, 0
@@ -144,6 +149,7 @@ func (v Saved) elapse(rec wire.Record) Saved {
 		if v.Reservation.ID != "" {
 			v.Reservation.LeftMS -= d
 		}
+		v.Limits = v.Limits.Elapse(time.Duration(d) * time.Millisecond)
 	}
 	return v
 }

@@ -49,6 +49,9 @@ func (s *State) execute(v delivery.Verdict) {
 	case *wire.Simulate:
 		s.simulate(v, raw, *o)
 		return
+	case *wire.SetLimit:
+		s.setLimit(v, raw, o)
+		return
 	case *wire.Authorize, *wire.SetLocalList:
 		s.cardCommand(v, raw)
 		return

@@ -34,6 +34,13 @@ type (
 		Offer     bool
 	}
 
+	// LimitCurrent limits the current of a connector, until the next LimitCurrent.
+	// Without a Limit there is none but those that the control loop measures.
+	LimitCurrent struct {
+		Connector charge.ConnectorID
+		Limit     charge.Limit
+	}
+
 	// ReadMeter asks for a reading that begins now. MeterRead is its result; other
 	// readings may come before it.
 	ReadMeter struct{ Connector charge.ConnectorID }
@@ -130,6 +137,7 @@ type (
 func (OpenContactor) pointEffect()    {}
 func (Permit) pointEffect()           {}
 func (OfferPower) pointEffect()       {}
+func (LimitCurrent) pointEffect()     {}
 func (ReadMeter) pointEffect()        {}
 func (ResetLatch) pointEffect()       {}
 func (Operate) pointEffect()          {}

@@ -44,6 +44,13 @@ type (
 		Reason    string
 	}
 
+	// LimitApplied is the lowest limit of a connector's current, with those that the
+	// control loop measures.
+	LimitApplied struct {
+		Connector charge.ConnectorID
+		Limit     charge.Limit
+	}
+
 	// FaultSeen means that a fault is present.
 	FaultSeen struct {
 		Connector charge.ConnectorID
@@ -139,6 +146,7 @@ type (
 func (PilotChanged) pointEvent()    {}
 func (ContactChanged) pointEvent()  {}
 func (PowerWithheld) pointEvent()   {}
+func (LimitApplied) pointEvent()    {}
 func (FaultSeen) pointEvent()       {}
 func (FaultGone) pointEvent()       {}
 func (MeterRead) pointEvent()       {}

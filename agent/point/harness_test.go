@@ -29,6 +29,7 @@ type rig struct {
 	saving  bool           // a position is under way
 	records []wire.Record  // that are durable
 	orders  uint64
+	first   []point.LimitCurrent // of the boot
 
 	granted   map[charge.SessionID]bool // sessions whose grant is durable
 	permitted map[charge.ConnectorID]bool
@@ -53,6 +54,11 @@ func start(t *testing.T, n int, change func(*point.Config, *point.Recovered)) *r
 	var effects []point.Effect
 	r.core, effects = point.Boot(cfg, r.now(), found)
 	r.perform(effects)
+	for _, f := range effects {
+		if f, ok := f.(point.LimitCurrent); ok {
+			r.first = append(r.first, f)
+		}
+	}
 	r.written()
 	return r
 }

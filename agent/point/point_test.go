@@ -192,6 +192,7 @@ func TestWhatTheDiskHoldsOnlyAdvances(t *testing.T) {
 }
 
 func TestCommands(t *testing.T) {
+	const ahead charge.Time = 1_799_000_000_000
 	for _, row := range []struct {
 		name  string
 		n     charge.ConnectorID
@@ -205,6 +206,10 @@ func TestCommands(t *testing.T) {
 		{"connector", 2, &wire.Stop{SessionID: "s"}, "STOP_done_already_ended"},
 		{"availability of one", 2, &wire.SetAvailability{}, "command_accepted SET_AVAILABILITY_done"},
 		{"availability of all", 0, &wire.SetAvailability{}, "command_accepted SET_AVAILABILITY_done"},
+		{"limit of one", 2, &wire.SetLimit{Limit: 8_000, Until: ahead}, "command_accepted SET_LIMIT_done"},
+		{"limit of all", 0, &wire.SetLimit{Limit: 8_000, Until: ahead}, "command_accepted SET_LIMIT_done"},
+		{"limit of none", 3, &wire.SetLimit{Limit: 8_000, Until: ahead}, "SET_LIMIT_rejected_unknown_connector"},
+		{"limit that is over", 1, &wire.SetLimit{Limit: 8_000, Until: 1}, "SET_LIMIT_expired_expired"},
 		{"simulate nowhere", 0, &wire.Simulate{Action: wire.SimulatePlug}, "SIMULATE_rejected_unknown_connector"},
 		{"simulate", 2, &wire.Simulate{Action: wire.SimulatePlug}, "command_accepted SIMULATE_failed_broken"},
 	} {

@@ -255,7 +255,7 @@ func (s *State) register(found Recovered) {
 	list := s.cards.List.State()
 	p.LocalList = &list
 	for _, c := range s.connectors {
-		p.Connectors = append(p.Connectors, connector.Describe(c))
+		p.Connectors = append(p.Connectors, s.describeLimits(connector.Describe(c)))
 		if held, some := connector.HeldReservation(c); some {
 			p.Reservations = append(p.Reservations, held)
 		}

@@ -7,6 +7,7 @@ import (
 	"github.com/carga-ev/carga/agent/cards"
 	"github.com/carga-ev/carga/agent/connector"
 	"github.com/carga-ev/carga/agent/delivery"
+	"github.com/carga-ev/carga/agent/limits"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
 )
@@ -21,6 +22,9 @@ type Config struct {
 	Simulated    bool // the hardware is simulated, and commands may operate it
 	Policy       connector.Policy
 	Cards        cards.Policy
+	Limits       limits.Policy
+	// MaxCurrent is what the hardware of a connector carries per phase; 0: not known.
+	MaxCurrent charge.MilliAmps
 	// Telemetry and IdleTelemetry are the intervals of telemetry while a session runs
 	// and while none does.
 	Telemetry, IdleTelemetry time.Duration
@@ -44,7 +48,10 @@ type State struct {
 	cfg        Config
 	connectors []connector.State // by number, from 1 on
 	cards      cards.State
-	registered bool // record 1 is durable
+	limits     limits.State
+	limited    []charge.Limit // by connector, from 1 on: as last given to the control loop
+	measured   []charge.Limit // likewise: the lowest limit, as the control loop applies it
+	registered bool           // record 1 is durable
 
 	disk disk
 
@@ -91,7 +98,8 @@ func Boot(cfg Config, now Now, found Recovered) (*State, []Effect) {
 	s := &State{
 		cfg: cfg, now: now, startedAt: now.Wall.Add(-now.At), connectors: make([]connector.State, len(found.Outlets)),
 		disk: disk{saved: found.Saved}, position: found.Position, commands: delivery.NewCommands(cfg.CP, cfg.Journal),
-		cards: cards.New(cfg.Cards, savedCards(found.Saved)),
+		cards: cards.New(cfg.Cards, savedCards(found.Saved)), limits: limits.New(cfg.Limits, savedLimits(found.Saved), len(found.Outlets), now.At),
+		limited: make([]charge.Limit, len(found.Outlets)), measured: make([]charge.Limit, len(found.Outlets)),
 	}
 	for i, o := range found.Outlets {
 		s.stepConnector(charge.ConnectorID(i+1), connector.Booted{
@@ -129,6 +137,8 @@ func (s *State) handle(e Event) {
 		s.stepConnector(e.Connector, connector.ContactChanged{Now: s.connectorNow(), Closed: e.Closed})
 	case PowerWithheld:
 		s.stepConnector(e.Connector, connector.PowerWithheld{Now: s.connectorNow(), Reason: e.Reason})
+	case LimitApplied:
+		s.limitApplied(e)
 	case FaultSeen:
 		s.stepConnector(e.Connector, connector.FaultSeen{Now: s.connectorNow(), Fault: e.Fault})
 	case FaultGone:
@@ -223,6 +233,7 @@ func (s *State) fireTimers() {
 	if t := s.cards.Timer; t != 0 && t <= s.now.At {
 		s.stepCards(nil, "", cards.TimerFired{Now: s.cardNow(), Connectors: s.forCards()})
 	}
+	s.limits.End(s.now.At, s.now.Wall, s.now.Clock)
 	if t := s.probeAt(); t != 0 && t <= s.now.At {
 		s.stepDelivery(delivery.TimerFired{Now: s.deliveryNow()})
 	}
@@ -235,6 +246,7 @@ func (s *State) fireTimers() {
 // effects of the step.
 func (s *State) settle() []Effect {
 	s.continueEarly()
+	s.applyLimits()
 	s.publishPresence()
 	s.write()
 	s.end()
@@ -277,6 +289,9 @@ func (s *State) deadline() time.Duration {
 		}
 	}
 	if t := s.cards.Timer; t != 0 {
+		next = min(next, t)
+	}
+	if t := s.limits.Next(); t != 0 {
 		next = min(next, t)
 	}
 	if t := s.probeAt(); t != 0 {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/carga-ev/carga/agent/connector"
 	"github.com/carga-ev/carga/agent/delivery"
+	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -16,6 +17,7 @@ const noSpace = "no space on the disk"
 // View is a charging point as others see it: a copy that does not change.
 type View struct {
 	Connectors []connector.State // by number, from 1 on
+	Limits     []charge.Limit    // likewise: the lowest one of the current; none: not known yet
 	Saved      []connector.Saved // what a checkpoint holds
 	Delivery   delivery.State
 	Held       delivery.Held
@@ -33,7 +35,7 @@ type View struct {
 // View returns the present view.
 func (s *State) View() *View {
 	v := &View{
-		Connectors: slices.Clone(s.connectors), Saved: s.disk.saved, Delivery: s.delivery, Held: s.held, Commands: s.commands.Counts,
+		Connectors: slices.Clone(s.connectors), Limits: slices.Clone(s.measured), Saved: s.disk.saved, Delivery: s.delivery, Held: s.held, Commands: s.commands.Counts,
 		BadMessages: s.badMessages, Written: s.disk.written, Dropped: s.disk.dropped,
 		LacksSpace: s.disk.lacksSpace, Blocked: s.disk.blocked, Full: s.disk.full, Permille: s.disk.permille,
 	}
@@ -74,17 +76,20 @@ func (v *View) Telemetry(cfg *Config, now connector.Now) wire.Telemetry {
 		if v.Connectors[i].Session.ID != "" {
 			t.IntervalMS = cfg.Telemetry.Milliseconds()
 		}
-		t.Connectors = append(t.Connectors, describe(&v.Connectors[i]))
+		t.Connectors = append(t.Connectors, describe(&v.Connectors[i], v.Limits[i]))
 	}
 	return t
 }
 
-// describe describes a connector by its last reading.
-func describe(s *connector.State) wire.ConnectorTelemetry {
+// describe describes a connector by its last reading and its lowest limit.
+func describe(s *connector.State, limit charge.Limit) wire.ConnectorTelemetry {
 	r := s.Meter.Last
 	t := wire.ConnectorTelemetry{
 		Connector: s.ID, Status: connector.Status(*s), SessionID: s.Session.ID, Start: s.Session.StartRegister, Register: r.Import,
 		Current: r.Current, Voltage: r.Voltage, Temperature: r.Temperature, Faults: s.Faults.List(),
+	}
+	if !limit.None() {
+		t.Limit, t.LimitBy = new(limit.Current), limit.By
 	}
 	if s.Closed { // no power flows through an open contact, whatever the last reading was
 		t.Power = r.Power

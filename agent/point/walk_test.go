@@ -22,7 +22,7 @@ func walk(t *testing.T, seed uint64, steps int) (out string) {
 	for i := range steps {
 		r.at += time.Duration(rng.IntN(2000)) * time.Millisecond
 		n := charge.ConnectorID(1 + rng.IntN(2))
-		switch rng.IntN(14) {
+		switch rng.IntN(15) {
 		case 0, 1:
 			r.step(point.PilotChanged{Connector: n, Pilot: pilots[rng.IntN(len(pilots))], NewSession: charge.SessionID(rune('a' + i%26))})
 		case 2:
@@ -46,6 +46,8 @@ func walk(t *testing.T, seed uint64, steps int) (out string) {
 			if r.batch != nil && rng.IntN(3) == 0 {
 				r.refused(true)
 			}
+		case 14:
+			r.order(charge.ConnectorID(rng.IntN(3)), &wire.SetLimit{Limit: charge.MilliAmps(rng.IntN(20_000)), Until: r.now().Wall.Add(time.Duration(rng.IntN(60)) * time.Second)})
 		case 13:
 			boot := theBoot
 			r.step(point.AckReceived{Ack: wire.Ack{V: 1, Central: epoch(1), Journal: &boot, Seq: charge.Seq(1 + rng.IntN(len(r.records)))}, Live: true})

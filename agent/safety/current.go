@@ -21,29 +21,52 @@ func (in *Inputs) cableBad(l Limits) bool {
 	return in.Fitted.Cable && (in.CableIn.bad(l) || in.Cable == 0 && in.Pilot.Plugged() && !in.PilotIn.bad(l))
 }
 
-// watchCurrent returns the largest current per phase that is allowed: that of the
-// connector and of its cable, reduced by heat. Where the pilot steers the vehicle it
-// is offered; a plugged vehicle gets another offer OfferEvery after the last one.
+// watchCurrent finds the lowest limit of the current per phase, and since when it is
+// too low for a session. Heat reduces the lowest of the others. Where the pilot
+// steers the vehicle, the limit is offered: a lower one at once, a higher one to a
+// plugged vehicle OfferEvery after the last change. A vehicle that is not steered
+// heeds its cable alone, so that any lower limit that was set pauses it.
 //
-// A current above the offer for Overcurrent is a fault, until a person unplugs the
-// vehicle or resets it.
-func (s *State) watchCurrent(l Limits, in *Inputs, v *Verdict) charge.MilliAmps {
-	limit := in.MaxCurrent
-	if in.Fitted.Cable && in.Cable > 0 {
-		limit = min(limit, in.Cable)
+// A current above the limit for Overcurrent, which includes the 5 s that a vehicle has
+// to follow, is a fault, until a person unplugs the vehicle or resets it.
+func (s *State) watchCurrent(l Limits, in *Inputs, v *Verdict) {
+	var fitted charge.Limit
+	if in.MaxCurrent > 0 {
+		fitted = charge.Limit{Current: in.MaxCurrent, By: charge.LimitConnector}
 	}
-	most := limit
+	if in.Fitted.Cable && in.Cable > 0 {
+		fitted = fitted.Lowest(charge.Limit{Current: in.Cable, By: charge.LimitCable})
+	}
+	v.Limit = fitted.Lowest(in.Limit)
+	most, paused := fitted.Current, false
 	if in.Fitted.Steered {
-		limit = s.heat.reduce(limit)
-		o := &s.offer
-		if limit != o.current && (!in.Pilot.Plugged() || o.current == 0 || in.Now-o.at >= l.OfferEvery) {
+		if s.heat > heatNone {
+			v.Limit = charge.Limit{Current: s.heat.reduce(v.Limit.Current), By: charge.LimitTemperature}
+		}
+		limit, o := v.Limit.Current, &s.offer
+		if limit < o.current || limit > o.current && (!in.Pilot.Plugged() || o.current == 0 || in.Now-o.at >= l.OfferEvery) {
 			*o = offerState{limit, in.Now}
 		}
-		v.Offer, most = o.current, max(o.current, limit)
+		v.Offer, most, paused = o.current, limit, limit < MinOffer
+	} else {
+		paused = v.Limit != fitted
 	}
+	s.paused = s.paused.during(paused, in.Now)
 	tooHigh := most > 0 && in.Closed && !in.MeterIn.lost(l.MaxMeterAge) && in.Current > (most+500)*11/10
 	if s.over = s.over.during(tooHigh, in.Now); s.over.lasts(in.Now, l.Overcurrent) {
 		s.latched = s.latched.With(charge.FaultOvercurrent)
 	}
-	return limit
+}
+
+// whyPaused is why power is withheld while the limit is too low; empty while a vehicle
+// that follows the pilot may still stop by itself, so that the contactor opens without
+// load. Heat does not wait for that.
+func (s *State) whyPaused(l Limits, in *Inputs, v *Verdict) string {
+	switch {
+	case v.Limit.By == charge.LimitTemperature:
+		return ReasonHot
+	case in.Fitted.Steered && in.Commanded && requestsPower(in) && !s.paused.lasts(in.Now, l.Stop):
+		return ""
+	}
+	return ReasonLimited
 }

@@ -527,9 +527,10 @@ func TestCable(t *testing.T) {
 	b.want(false)
 }
 
-// TestOfferChangesEveryFiveSeconds: a plugged vehicle has 5 s for each change of
-// the duty; without one the next vehicle gets the right offer at once.
-func TestOfferChangesEveryFiveSeconds(t *testing.T) {
+// TestOfferRisesEveryFiveSeconds: a lower offer waits for nothing, a plugged vehicle
+// gets a higher one 5 s after the last change; without one the next vehicle gets the
+// right offer at once.
+func TestOfferRisesEveryFiveSeconds(t *testing.T) {
 	b := newBench(t, safety.Fitted{Cable: true, Steered: true})
 	b.run(10 * time.Second)
 	b.in.Cable = 20_000
@@ -537,19 +538,105 @@ func TestOfferChangesEveryFiveSeconds(t *testing.T) {
 		t.Fatalf("offers %d mA", b.v.Offer)
 	}
 	b.in.Cable = 13_000
-	if d := b.until(6*time.Second, "13 A", func() bool { return b.v.Offer == 13_000 }); d != 5*time.Second {
-		t.Errorf("changed after %s, want 5s", d)
+	if b.tick(); b.v.Offer != 13_000 {
+		t.Errorf("offers %d mA, want 13 A", b.v.Offer)
+	}
+	b.in.Cable = 20_000
+	if d := b.until(6*time.Second, "20 A", func() bool { return b.v.Offer == 20_000 }); d != 5*time.Second {
+		t.Errorf("raised after %s, want 5s", d)
 	}
 	b.in.Pilot, b.in.Cable = charge.PilotA, 0
 	if b.tick(); b.v.Offer != 32_000 {
 		t.Errorf("offers %d mA without a cable, want 32 A", b.v.Offer)
 	}
-	b.in.Pilot, b.in.Cable = charge.PilotB, 13_000
-	b.run(5*time.Second + tick)
-	if b.v.Offer != 13_000 {
-		t.Errorf("offers %d mA, want 13 A", b.v.Offer)
-	}
 }
+
+// TestLimits: the lowest limit is in force, whatever its owner; below 6 A it pauses.
+func TestLimits(t *testing.T) {
+	steered := safety.Fitted{Meter: true, Steered: true, Thermal: true, Cable: true}
+	t.Run("the lowest of all", func(t *testing.T) {
+		for _, c := range []struct {
+			fitted   safety.Fitted
+			change   func(*safety.Inputs)
+			limit    charge.MilliAmps
+			by       charge.LimitOwner
+			withheld string
+		}{
+			{steered, func(*safety.Inputs) {}, 32_000, charge.LimitConnector, ""},
+			{steered, func(in *safety.Inputs) { in.Cable = 20_000 }, 20_000, charge.LimitCable, ""},
+			{steered, set16, 16_000, charge.LimitCommand, ""},
+			{steered, func(in *safety.Inputs) { set16(in); in.Cable = 13_000 }, 13_000, charge.LimitCable, ""},
+			{steered, func(in *safety.Inputs) { set16(in); in.Temperature = 66_000 }, 8_000, charge.LimitTemperature, ""},
+			{steered, func(in *safety.Inputs) { set16(in); in.Temperature = 69_000 }, 4_000, charge.LimitTemperature, safety.ReasonHot},
+			{steered, limited(6_000), 6_000, charge.LimitCommand, ""},
+			{steered, limited(5_999), 5_999, charge.LimitCommand, safety.ReasonLimited},
+			{steered, limited(0), 0, charge.LimitCommand, safety.ReasonLimited},
+			{safety.Fitted{Meter: true}, limited(32_000), 32_000, charge.LimitConnector, ""},
+			{safety.Fitted{Meter: true}, limited(31_999), 31_999, charge.LimitCommand, safety.ReasonLimited},
+			{safety.Fitted{Meter: true, Cable: true}, func(in *safety.Inputs) { in.Cable = 20_000; limited(20_000)(in) }, 20_000, charge.LimitCable, ""},
+		} {
+			b := newBench(t, c.fitted)
+			b.want(true)
+			c.change(&b.in)
+			b.tick() // the next tick is soon enough
+			if c.withheld == safety.ReasonLimited && c.fitted.Steered {
+				b.want(true) // the vehicle may stop by itself
+				b.in.Pilot = charge.PilotB
+				b.tick()
+			}
+			if b.want(c.withheld == ""); b.v.Limit != (charge.Limit{Current: c.limit, By: c.by}) || b.v.Withheld != c.withheld {
+				t.Errorf("limit %+v, withheld %q; want %d of %s, %q", b.v.Limit, b.v.Withheld, c.limit, c.by, c.withheld)
+			}
+			if c.fitted.Steered && b.v.Offer != c.limit {
+				t.Errorf("offers %d mA, want %d", b.v.Offer, c.limit)
+			}
+		}
+	})
+	t.Run("a vehicle that does not stop is switched off", func(t *testing.T) {
+		b := newBench(t, steered)
+		limited(5_000)(&b.in)
+		open := func() bool { return !b.v.Close }
+		if d := b.until(6*time.Second, "open", open); d != 5*time.Second+tick || b.v.Withheld != safety.ReasonLimited {
+			t.Errorf("open after %s, withheld %q; want 5s", d, b.v.Withheld)
+		}
+	})
+	t.Run("back: it goes on", func(t *testing.T) {
+		b := newBench(t, steered)
+		limited(0)(&b.in)
+		b.run(time.Minute)
+		b.want(false)
+		limited(10_000)(&b.in)
+		if b.until(time.Second, "closed", b.closed); b.v.Offer != 10_000 {
+			t.Errorf("offers %d mA, want 10 A", b.v.Offer)
+		}
+	})
+	t.Run("a vehicle that does not follow is switched off", func(t *testing.T) {
+		b := newBench(t, steered)
+		b.in.Current = 20_000
+		b.run(time.Minute)
+		b.want(true)
+		limited(16_000)(&b.in)
+		if d := b.until(8*time.Second, "a fault", b.faulted(charge.FaultOvercurrent)); d != 7*time.Second+tick {
+			t.Errorf("a fault after %s, want 7s", d)
+		}
+	})
+	t.Run("one that follows within 5 s is not", func(t *testing.T) {
+		b := newBench(t, steered)
+		b.in.Current = 20_000
+		limited(16_000)(&b.in)
+		b.run(5 * time.Second)
+		b.in.Current = 16_000
+		b.run(time.Minute)
+		b.want(true)
+	})
+}
+
+// limited is an input with a SET_LIMIT.
+func limited(current charge.MilliAmps) func(*safety.Inputs) {
+	return func(in *safety.Inputs) { in.Limit = charge.Limit{Current: current, By: charge.LimitCommand} }
+}
+
+func set16(in *safety.Inputs) { limited(16_000)(in) }
 
 func TestMeterLost(t *testing.T) {
 	b := newBench(t, safety.Fitted{Meter: true})

@@ -52,9 +52,12 @@ type Limits struct {
 	MaxMeterAge time.Duration
 	// Overcurrent is how long the current may be too high.
 	Overcurrent time.Duration
-	// OfferEvery is the shortest time between two changes of the current that a
-	// plugged vehicle is offered.
+	// OfferEvery is the shortest time from a change of the current that a plugged
+	// vehicle is offered to a higher offer.
 	OfferEvery time.Duration
+	// Stop is how long a vehicle may take to stop when it is offered no current any
+	// more; then the contactor opens under load.
+	Stop time.Duration
 }
 
 // DefaultLimits are the limits of docs/PROTOCOL.md and of package hal.
@@ -64,7 +67,7 @@ func DefaultLimits() Limits {
 		Persist: 300 * time.Millisecond, Stable: 300 * time.Millisecond,
 		MaxLockMove: 2 * time.Second, LockedInF: 5 * time.Second,
 		TestEvery: 24 * time.Hour, TripSettle: 2 * time.Second, RetryTrip: 5 * time.Minute, MaxRetries: 6,
-		MaxThermalAge: 10 * time.Second, MaxMeterAge: 5 * time.Second, Overcurrent: 7 * time.Second, OfferEvery: 5 * time.Second,
+		MaxThermalAge: 10 * time.Second, MaxMeterAge: 5 * time.Second, Overcurrent: 7 * time.Second, OfferEvery: 5 * time.Second, Stop: 5 * time.Second,
 	}
 }
 
@@ -131,6 +134,7 @@ type Inputs struct {
 	ThermalIn   Input
 
 	MaxCurrent charge.MilliAmps // of the connector, per phase; 0: not known
+	Limit      charge.Limit     // that was set, by a person or a program
 	Cable      charge.MilliAmps // that the cable carries; 0: none is plugged in
 	CableIn    Input
 	Current    charge.MilliAmps // by the meter, per phase
@@ -179,6 +183,7 @@ type State struct {
 	ground groundState
 	heat   heatStep
 	offer  offerState
+	paused moment // the limit is too low for a session since
 	over   moment // the current is too high since
 }
 
@@ -193,6 +198,7 @@ type Verdict struct {
 	SelfTest  bool             // begin a self-test of the residual current device
 	ResetTrip bool             // reset that device
 	Offer     charge.MilliAmps // the current that the pilot offers
+	Limit     charge.Limit     // the lowest limit of the current; none: not known
 }
 
 // The reasons of Verdict.Withheld. They are also the reasons of the record
@@ -204,6 +210,7 @@ const (
 	ReasonStart    = "start_delay"
 	ReasonMeter    = "meter_lost"
 	ReasonHot      = "too_hot"
+	ReasonLimited  = "limited"
 )
 
 // Step decides one tick.
@@ -215,7 +222,7 @@ func Step(l Limits, s State, in Inputs) (State, Verdict) {
 	s.watchStop(l, &in)
 	s.watchHeat(l, &in)
 	tested := s.watchGround(l, &in, &v)
-	limit := s.watchCurrent(l, &in, &v)
+	s.watchCurrent(l, &in, &v)
 	locked := s.watchLock(l, &in, &v)
 	v.Faults |= s.latched | s.measured(l, &in)
 	s.badSince = s.badSince.during(bad, in.Now)
@@ -236,8 +243,8 @@ func Step(l Limits, s State, in Inputs) (State, Verdict) {
 		v.Withheld = ReasonStart
 	case in.Fitted.Meter && in.MeterIn.lost(l.MaxMeterAge):
 		v.Withheld = ReasonMeter
-	case in.Fitted.Steered && limit < MinOffer:
-		v.Withheld = ReasonHot
+	case s.paused.known:
+		v.Withheld = s.whyPaused(l, &in, &v)
 	}
 	// What waits for a device that is about to move or to be tested is not withheld:
 	// it ends by itself, or becomes a fault.

@@ -79,6 +79,8 @@ func ofWord(t reflect.Type) *node {
 		return oneOf(charge.Faults()...)
 	case reflect.TypeFor[charge.StopReason]():
 		return oneOf(charge.StopReasons()...)
+	case reflect.TypeFor[charge.LimitOwner]():
+		return oneOf(charge.LimitOwners()...)
 	case reflect.TypeFor[charge.ReservationEnd]():
 		return oneOf(charge.ReservationExpired, charge.ReservationCancelled, charge.ReservationFault,
 			charge.ReservationUnavailable, charge.ReservationClockUnset)
@@ -139,8 +141,8 @@ func special(field string) *node {
 		return atLeast(0)
 	case "ConnectorState.rated_w":
 		return integer(0, maxElectric)
-	case "SetLimit.limit_ma":
-		return integer(0, 1_000_000)
+	case "SetLimit.limit_ma", "ConnectorTelemetry.limit_ma", "ConnectorState.max_ma", "ConnectorState.safe_ma":
+		return integer(0, wire.MaxLimit)
 	case "Suspended.by":
 		return oneOf("ev", "evse")
 	// Texts that the decoder treats as identifiers.

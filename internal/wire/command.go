@@ -253,18 +253,25 @@ func (*SetAvailability) CommandType() CommandType { return CommandSetAvailabilit
 
 func (*SetAvailability) validate(c *check) { c.require("available") }
 
-// SetLimit lowers the current that is offered to the vehicle until a moment.
+// SetLimit limits the current per phase of a connector until a moment; connector 0
+// means each of them. It replaces the one before of the same connector. Below 6 A no
+// power flows. The lowest of all limits is in force, so it never allows more than the
+// others do.
 type SetLimit struct {
 	Limit charge.MilliAmps `json:"limit_ma"`
 	Until charge.Time      `json:"until"`
 }
+
+// MaxLimit bounds limits of the current, far beyond any hardware: to detect a wrong
+// unit.
+const MaxLimit = 1_000_000
 
 // CommandType implements Order.
 func (*SetLimit) CommandType() CommandType { return CommandSetLimit }
 
 func (o *SetLimit) validate(c *check) {
 	c.require("limit_ma", "until")
-	c.within("limit_ma", int64(o.Limit), 0, 1_000_000)
+	c.within("limit_ma", int64(o.Limit), 0, MaxLimit)
 	c.time("until", o.Until)
 }
 

@@ -67,7 +67,7 @@ func payloads(t *testing.T) []wire.Payload {
 			Damaged:      []wire.Damaged{{Journal: older, First: 17, Last: 19, Reason: "frame 3 of segment 2: bad CRC"}},
 			Capabilities: []string{"simulate"},
 			Connectors: []wire.ConnectorState{{
-				Connector: 1, Status: charge.StatusReserved, Register: &register, Available: true, Rated: 50000,
+				Connector: 1, Status: charge.StatusReserved, Register: &register, Available: true, Rated: 50000, Most: 32000, Safe: 10000,
 			}},
 			Reservations: []wire.ReservationState{{ReservationID: booking, Connector: 1, Username: "driver1", Until: until, Tariff: tariff}},
 			LocalList:    &wire.ListState{Version: 3, Digest: "0f1e2d3c4b5a6978"},
@@ -160,7 +160,7 @@ func linkSamples(at charge.Time) []sample {
 			V: 1, CPID: cp, Journal: journal, At: at, Clock: charge.ClockSynced, UptimeMS: 73512, IntervalMS: 1000,
 			Connectors: []wire.ConnectorTelemetry{{
 				Connector: 1, Status: charge.StatusCharging, SessionID: session, Start: 1204331, Register: 1205000, Power: 49800,
-				Current: 125000, Voltage: 398400, Temperature: 31500,
+				Current: 125000, Voltage: 398400, Temperature: 31500, Limit: new(charge.MilliAmps(130000)), LimitBy: charge.LimitCommand,
 			}},
 			Health: wire.Health{Unacked: 3, OldestMS: 420, QuotaPermill: 1},
 		}, reader(wire.DecodeTelemetry)},

@@ -122,6 +122,10 @@ type ConnectorTelemetry struct {
 	Voltage     charge.MilliVolts   `json:"voltage_mv,omitzero"`
 	Temperature charge.MilliCelsius `json:"temperature_mc,omitzero"`
 	Faults      []charge.Fault      `json:"faults,omitempty"`
+	// Limit is the lowest limit of the current per phase, and LimitBy its owner; below
+	// 6 A no power flows. Absent: not known yet.
+	Limit   *charge.MilliAmps `json:"limit_ma,omitempty"`
+	LimitBy charge.LimitOwner `json:"limit_by,omitempty"`
 }
 
 // Health is the state of the agent itself.
@@ -186,6 +190,12 @@ func (m *Telemetry) validate(c *check) {
 		c.within("connectors.current_ma", int64(t.Current), -10_000_000, 10_000_000)
 		c.within("connectors.voltage_mv", int64(t.Voltage), 0, 10_000_000)
 		c.within("connectors.temperature_mc", int64(t.Temperature), -273_150, 10_000_000)
+		if t.Limit != nil {
+			c.within("connectors.limit_ma", int64(*t.Limit), 0, MaxLimit)
+		}
+		if t.LimitBy != "" && !t.LimitBy.Valid() {
+			c.fail("connectors.limit_by", "%.20q is unknown; one of %q is expected", t.LimitBy, charge.LimitOwners())
+		}
 		for _, f := range t.Faults {
 			c.fault("connectors.faults", f)
 		}

@@ -55,6 +55,11 @@ type ConnectorState struct {
 	Plugged   bool               `json:"plugged"`
 	Available bool               `json:"available"` // as last ordered; it survives restarts
 	Rated     charge.Watts       `json:"rated_w"`
+	// Most is the largest current per phase that the connector can ever have: by its
+	// hardware and its configuration; 0: not known. Safe is what it has while no
+	// SET_LIMIT is in force; 0: it belongs to no group, Most applies.
+	Most charge.MilliAmps `json:"max_ma,omitzero"`
+	Safe charge.MilliAmps `json:"safe_ma,omitzero"`
 }
 
 // ReservationState is a reservation that the agent holds.
@@ -87,6 +92,8 @@ func (p *Registered) validate(c *check) {
 		}
 		c.optionalID(f+"session_id", string(s.SessionID))
 		c.within(f+"rated_w", int64(s.Rated), 0, 10_000_000)
+		c.within(f+"max_ma", int64(s.Most), 0, MaxLimit)
+		c.within(f+"safe_ma", int64(s.Safe), 0, MaxLimit)
 	}
 	for i := range p.Damaged {
 		d, f := &p.Damaged[i], fmt.Sprintf("damaged.%d.", i)

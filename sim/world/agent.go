@@ -160,7 +160,7 @@ func (b *boot) config(id charge.JournalID) point.Config {
 	p := &b.w.plan.Policy
 	return point.Config{
 		CP: b.agent.id, Journal: id, Agent: "world", Name: string(b.agent.id), Simulated: true,
-		Capabilities: []string{"remote_start", "reserve", "simulate"},
+		Capabilities: []string{"limit", "remote_start", "reserve", "simulate"}, MaxCurrent: maxCurrent,
 		Policy: connector.Policy{
 			Resume: p.Resume, ReservedPlugStarts: p.ReservedPlugStarts, FreeVend: p.FreeVend, Rated: 50_000,
 			SampleEnergy: 500, SampleInterval: 2 * time.Minute,

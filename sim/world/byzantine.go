@@ -339,11 +339,12 @@ func (b *byzantineCP) command() json.RawMessage {
 		V: wire.Version, ID: charge.CommandID(fmt.Sprint(b.id, "-C", b.rng.IntN(3))), N: 1 + uint64(b.rng.IntN(3)), Central: charge.Epoch{Number: 1, Run: "0000000000000001"},
 		Journal: b.journal, CPID: b.id, Connector: b.connector(), IssuedAt: now, SentAt: now, ExpiresAt: now.Add(time.Minute),
 	}
-	// Orders with consequences for the accounts: reservations, sessions, availability.
+	// Orders with consequences for the accounts: reservations, sessions, availability, limits.
 	order := pick[wire.Order](b.rng,
 		&wire.Reserve{ReservationID: b.reservation(), Username: b.user(), Until: b.someTime()},
 		&wire.Start{SessionID: charge.SessionID(fmt.Sprint(b.id, "-S", b.rng.IntN(6))), Username: b.user(), ReservationID: b.reservation()},
-		&wire.SetAvailability{Available: b.rng.IntN(2) == 0})
+		&wire.SetAvailability{Available: b.rng.IntN(2) == 0},
+		&wire.SetLimit{Limit: 8_000, Until: b.someTime()})
 	data, err := wire.EncodeOrder(order)
 	if err != nil {
 		b.w.violated("shell", "Byzantine order cannot be encoded: %v", err)

@@ -16,19 +16,25 @@ type controlled struct {
 	outlet *outlet
 
 	rules  safety.State
-	permit bool // the connector permits power
-	reset  bool // the next tick resets latched faults
+	permit bool         // the connector permits power
+	reset  bool         // the next tick resets latched faults
+	limit  charge.Limit // of the current, as the core set it
 
 	// What was last reported to the core.
 	reported bool // false: nothing yet
 	pilot    charge.PilotState
 	closed   bool
+	applied  charge.Limit
 	withheld string
 	faults   charge.FaultSet
 
 	// BugPlugFromJournal: the pilot by the journal instead of the hardware; 0: none.
 	pilotOverride charge.PilotState
 }
+
+// maxCurrent is what each connector carries. Its vehicles heed no pilot, so any lower
+// limit pauses the session.
+const maxCurrent charge.MilliAmps = 32_000
 
 // reading returns what the meter shows now; false if it does not answer.
 func (m *controlled) reading(taken time.Duration) (connector.Reading, bool) {
@@ -128,6 +134,7 @@ func (m *controlled) tick(gap time.Duration) {
 		Now: m.boot.uptime(), Gap: gap, Permit: m.permit, Commanded: o.commanded,
 		Pilot: m.pilotNow(), PilotIn: ok, Pressed: o.broken.pressed, EStopIn: safety.Input{OK: true},
 		Closed: o.closed, ContactIn: ok, Tripped: o.broken.tripped, TrippedIn: ok, ResetLatch: m.reset,
+		MaxCurrent: maxCurrent, Limit: m.limit,
 	}
 	m.reset = false
 	var v safety.Verdict
@@ -143,21 +150,25 @@ func (m *controlled) tick(gap time.Duration) {
 	m.reportChanges(in, v)
 }
 
-// reportChanges passes changed inputs and faults to the core. The pilot is first: a
-// fault or a contact is interpreted by the state it is in.
+// reportChanges passes changed inputs and faults to the core, in the order of
+// agent/internal/control: a fault or a contact is interpreted by the state of the pilot.
 func (m *controlled) reportChanges(in safety.Inputs, v safety.Verdict) {
 	b, id := m.boot, m.outlet.id
 	first := !m.reported
 	m.reported = true
-	if in.PilotIn.OK && (first || in.Pilot != m.pilot) {
-		m.pilot = in.Pilot
-		wall, _ := b.wall()
-		b.step(point.PilotChanged{Connector: id, Pilot: in.Pilot, NewSession: charge.SessionID(b.rng.newID(wall))})
+	if v.Limit != m.applied {
+		m.applied = v.Limit
+		b.step(point.LimitApplied{Connector: id, Limit: v.Limit})
 	}
 	if v.Withheld != m.withheld {
 		m.withheld = v.Withheld
 		b.step(point.PowerWithheld{Connector: id, Reason: v.Withheld})
 		b.wakeControlLoop()
+	}
+	if in.PilotIn.OK && (first || in.Pilot != m.pilot) {
+		m.pilot = in.Pilot
+		wall, _ := b.wall()
+		b.step(point.PilotChanged{Connector: id, Pilot: in.Pilot, NewSession: charge.SessionID(b.rng.newID(wall))})
 	}
 	if in.ContactIn.OK && (first || in.Closed != m.closed) {
 		m.closed = in.Closed

@@ -62,6 +62,9 @@ func (b *boot) perform(f point.Effect) {
 		b.wakeControlLoop()
 	case point.OfferPower:
 		b.connectors[f.Connector-1].outlet.offer(f.Offer)
+	case point.LimitCurrent:
+		b.connectors[f.Connector-1].limit = f.Limit
+		b.wakeControlLoop()
 	case point.ReadMeter:
 		b.connectors[f.Connector-1].read()
 	case point.ResetLatch:

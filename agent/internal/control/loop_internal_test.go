@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/carga-ev/carga/agent/safety"
 	"github.com/carga-ev/carga/hal"
 	"github.com/carga-ev/carga/internal/charge"
 )
@@ -21,6 +23,7 @@ type observed struct {
 	mu       sync.Mutex
 	faults   []charge.Fault // present
 	withheld string
+	limit    charge.Limit
 	closed   bool
 }
 
@@ -36,6 +39,12 @@ func (o *observed) PowerWithheld(_ charge.ConnectorID, reason string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.withheld = reason
+}
+
+func (o *observed) LimitApplied(_ charge.ConnectorID, l charge.Limit) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.limit = l
 }
 
 func (o *observed) FaultSeen(_ charge.ConnectorID, f charge.Fault) {
@@ -275,7 +284,8 @@ func TestEmergencyStopOfAllConnectors(t *testing.T) {
 	})
 }
 
-// TestOfferIsPaced: a plugged vehicle gets a change of its current every 5 s at most.
+// TestOfferIsPaced: a plugged vehicle gets a lower current at once, and a higher one
+// 5 s after the last change.
 func TestOfferIsPaced(t *testing.T) {
 	play(t, 1, func(r *rig) {
 		r.session(1)
@@ -287,9 +297,40 @@ func TestOfferIsPaced(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		time.Sleep(20 * time.Second)
-		if got := strings.Join(r.outputs(), ", "); got != "offer 16000" {
-			t.Errorf("got %s, want one change", got)
+		if got := strings.Join(r.outputs(), ", "); got != "offer 16000, offer 8000, offer 16000" {
+			t.Errorf("got %s, want half, a quarter, and half", got)
 		}
+	})
+}
+
+// TestLimitIsOfferedAtTheNextTick, and reported with its owner.
+func TestLimitIsOfferedAtTheNextTick(t *testing.T) {
+	play(t, 1, func(r *rig) {
+		r.session(1)
+		r.pilot(1, charge.PilotC)
+		time.Sleep(10 * time.Second)
+		r.outputs()
+		for _, mA := range []charge.MilliAmps{16_000, 8_000, 0} {
+			want := charge.Limit{Current: mA, By: charge.LimitSafe}
+			r.outlets[0].Limit(want)
+			time.Sleep(11 * time.Millisecond)
+			got := strings.Join(r.outputs(), ", ")
+			r.seen.mu.Lock()
+			if !strings.Contains(got, fmt.Sprintf("offer %d", mA)) || r.seen.limit != want {
+				t.Errorf("got %s, limit %+v; want %+v", got, r.seen.limit, want)
+			}
+			r.seen.mu.Unlock()
+		}
+		r.pilot(1, charge.PilotB)
+		if r.moved(1, false, 0, 20*time.Millisecond); r.seen.withheld != safety.ReasonLimited {
+			t.Errorf("withheld %q", r.seen.withheld)
+		}
+		if n := r.outlets[0].HotOperations(); n != 0 {
+			t.Errorf("%d openings under load", n)
+		}
+		r.outlets[0].Limit(charge.Limit{})
+		r.pilot(1, charge.PilotC)
+		r.moved(1, true, 0, time.Second)
 	})
 }
 

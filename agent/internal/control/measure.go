@@ -29,6 +29,9 @@ func safetyInput(mono time.Duration, s hal.Stamp, err error) safety.Input {
 func (o *outletState) measure(mono time.Duration, in *safety.Inputs) {
 	in.Fitted, in.MaxCurrent = o.fit, o.maxCurrent
 	in.Permit, in.Offer, in.WriteFailed = o.permit.Load(), o.offer.Load(), o.writeFailed
+	if l := o.limit.Load(); l != nil {
+		in.Limit = *l
+	}
 	in.Commanded = o.contactor.Commanded()
 	state, stamp, err := o.pilot.State()
 	in.PilotIn = safetyInput(mono, stamp, err)

@@ -29,13 +29,14 @@ type Outlet struct {
 	ground     hal.GroundFault //
 	thermal    hal.Thermal     //
 
-	operations atomic.Int64                // switchings of the contactor in this boot
-	hot        atomic.Int64                // those of them that interrupted a vehicle
-	requests   atomic.Bool                 // at the last tick the vehicle requested power through a closed contactor
-	permit     atomic.Bool                 // power is permitted
-	offer      atomic.Bool                 // power is offered
-	resetLatch atomic.Bool                 // a person has repaired what latched; read once
-	reading    atomic.Pointer[hal.Reading] // the last good one; nil: none in this boot
+	operations atomic.Int64                 // switchings of the contactor in this boot
+	hot        atomic.Int64                 // those of them that interrupted a vehicle
+	requests   atomic.Bool                  // at the last tick the vehicle requested power through a closed contactor
+	permit     atomic.Bool                  // power is permitted
+	offer      atomic.Bool                  // power is offered
+	limit      atomic.Pointer[charge.Limit] // of the current, as set; nil: none
+	resetLatch atomic.Bool                  // a person has repaired what latched; read once
+	reading    atomic.Pointer[hal.Reading]  // the last good one; nil: none in this boot
 }
 
 // NewOutlet gets the devices of a connector. All but contactor, pilot and meter are
@@ -82,6 +83,10 @@ func (o *Outlet) Offer(on bool) error {
 	o.offer.Store(on)
 	return o.pilot.SetAvailable(on)
 }
+
+// Limit limits the current, from the next tick on. The zero value is no limit but
+// those that the control loop measures.
+func (o *Outlet) Limit(l charge.Limit) { o.limit.Store(&l) }
 
 // ResetLatch ends the faults that the safety rules have latched, after a person
 // has repaired their cause. What is still so latches again.

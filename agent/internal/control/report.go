@@ -13,6 +13,8 @@ type Reports interface {
 	ContactChanged(n charge.ConnectorID, closed bool)
 	// PowerWithheld has an empty reason when power is no longer withheld.
 	PowerWithheld(n charge.ConnectorID, reason string)
+	// LimitApplied is the lowest limit of the current.
+	LimitApplied(n charge.ConnectorID, l charge.Limit)
 	FaultSeen(n charge.ConnectorID, f charge.Fault)
 	FaultGone(n charge.ConnectorID, f charge.Fault)
 }
@@ -23,21 +25,27 @@ type reported struct {
 	pilot    charge.PilotState
 	closed   bool
 	withheld string
+	limit    charge.Limit
 	faults   charge.FaultSet
 }
 
-// report reports what has changed since the last tick. The pilot comes first,
-// since it explains a contact that moves.
+// report reports what has changed since the last tick. What explains the next comes
+// first: a limit withholds power, then a vehicle that it stopped changes its pilot, and
+// then the contact moves.
 func (r *reported) report(to Reports, n charge.ConnectorID, in safety.Inputs, v safety.Verdict) {
 	first := !r.before
 	r.before = true
-	if in.PilotIn.OK && (first || in.Pilot != r.pilot) {
-		r.pilot = in.Pilot
-		to.PilotChanged(n, in.Pilot)
+	if v.Limit != r.limit {
+		r.limit = v.Limit
+		to.LimitApplied(n, v.Limit)
 	}
 	if v.Withheld != r.withheld {
 		r.withheld = v.Withheld
 		to.PowerWithheld(n, v.Withheld)
+	}
+	if in.PilotIn.OK && (first || in.Pilot != r.pilot) {
+		r.pilot = in.Pilot
+		to.PilotChanged(n, in.Pilot)
 	}
 	known := in.ContactIn.OK || in.ContactIn.NotFitted
 	if known && (first || in.Closed != r.closed) {

@@ -1,0 +1,113 @@
+// Package limits owns the limits of the current that people and programs set: those
+// of the installer, and SET_LIMIT of Central with its end. It is pure. The limits
+// that are measured (hardware, cable, temperature) join them in agent/safety, which
+// applies the lowest of all.
+//
+// A SET_LIMIT ends by the monotonic clock, so that a wrong wall clock prolongs none.
+// Where it ends, and before the first one of a boot, the safe current applies: a
+// group of charging points counts with it for members that Central does not reach.
+package limits
+
+import (
+	"time"
+
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// clockSkew is how far a synced wall clock must be past the end of a limit to end it
+// before the monotonic clock does.
+const clockSkew = 30 * time.Second
+
+// maxLife is the longest life of a SET_LIMIT: none lasts for ever by accident.
+const maxLife = 366 * 24 * time.Hour
+
+// Life is how long a SET_LIMIT that was sent at a moment lasts from its receipt on;
+// not above 0: it is over.
+func Life(o *wire.SetLimit, sentAt charge.Time) time.Duration {
+	return time.Duration(min(int64(o.Until-sentAt), maxLife.Milliseconds())) * time.Millisecond
+}
+
+// Policy is what the installer set, per connector and phase.
+type Policy struct {
+	// Most is never exceeded; 0: what the hardware carries.
+	Most charge.MilliAmps
+	// Safe applies while no SET_LIMIT is in force; 0: Most does.
+	Safe charge.MilliAmps
+}
+
+// State is the limits of a charging point in one boot. New makes it.
+type State struct {
+	policy   Policy
+	commands []command // by connector; 0: of each connector
+}
+
+// command is a SET_LIMIT in force; endsAt is since the boot, 0: there is none.
+type command struct {
+	current charge.MilliAmps
+	until   charge.Time
+	endsAt  time.Duration
+}
+
+// New restores the limits of so many connectors at the boot. A limit of an earlier
+// boot may only lower the current: for how long there was no agent is not known, and
+// above the safe current its group may count with less by now.
+func New(p Policy, saved Saved, connectors int, at time.Duration) State {
+	s := State{policy: p, commands: make([]command, connectors+1)}
+	for _, l := range saved {
+		if int(l.Connector) <= connectors && l.LeftMS > 0 && (p.Safe == 0 || l.Current <= p.Safe) {
+			s.commands[l.Connector] = command{l.Current, l.Until, at + time.Duration(l.LeftMS)*time.Millisecond}
+		}
+	}
+	return s
+}
+
+// Set puts a SET_LIMIT in force until endsAt since the boot, in place of the one of
+// the same connector.
+func (s *State) Set(n charge.ConnectorID, o wire.SetLimit, endsAt time.Duration) {
+	s.commands[n] = command{o.Limit, o.Until, endsAt}
+}
+
+// Over reports whether a limit that lasts for left more by the monotonic clock, and
+// until a moment by the wall clock, is over.
+func Over(left time.Duration, until, wall charge.Time, clock charge.ClockQuality) bool {
+	return left <= 0 || clock == charge.ClockSynced && wall.Sub(until) > clockSkew
+}
+
+// End ends what is over. at is since the boot.
+func (s *State) End(at time.Duration, wall charge.Time, clock charge.ClockQuality) {
+	for i := range s.commands {
+		if c := &s.commands[i]; c.endsAt != 0 && Over(c.endsAt-at, c.until, wall, clock) {
+			*c = command{}
+		}
+	}
+}
+
+// Next is when the next limit ends, since the boot; 0: none does.
+func (s *State) Next() (next time.Duration) {
+	for _, c := range s.commands {
+		if c.endsAt != 0 && (next == 0 || c.endsAt < next) {
+			next = c.endsAt
+		}
+	}
+	return next
+}
+
+// Of is the lowest limit that was set for a connector.
+func (s *State) Of(n charge.ConnectorID) charge.Limit {
+	outside := s.commands[0].limit().Lowest(s.commands[n].limit())
+	if outside.None() && s.policy.Safe > 0 {
+		outside = charge.Limit{Current: s.policy.Safe, By: charge.LimitSafe}
+	}
+	if s.policy.Most == 0 {
+		return outside
+	}
+	return charge.Limit{Current: s.policy.Most, By: charge.LimitConfigured}.Lowest(outside)
+}
+
+func (c *command) limit() charge.Limit {
+	if c.endsAt == 0 {
+		return charge.Limit{}
+	}
+	return charge.Limit{Current: c.current, By: charge.LimitCommand}
+}
