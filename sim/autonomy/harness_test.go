@@ -26,6 +26,8 @@ const (
 	// syncTakes is how long the disk needs for a sync: the slow end of SD cards.
 	syncTakes = 100 * time.Millisecond
 	rated     = charge.Watts(22_000)
+	// firstRegister is what each meter shows at the beginning, in Wh.
+	firstRegister = 123_456
 )
 
 // site is a charging point with its hardware and disk, which outlive its boots.
@@ -75,7 +77,7 @@ func defaultPolicy() connector.Policy {
 func newSite(t testing.TB, connectors int) *site {
 	s := &site{t: t, disk: journaltest.New(), policy: defaultPolicy(), known: map[charge.JournalID]charge.Seq{}}
 	for range connectors {
-		s.outlets = append(s.outlets, &outlet{pilot: charge.PilotA, power: rated, joules: 123_456_789 * 3600})
+		s.outlets = append(s.outlets, &outlet{pilot: charge.PilotA, power: rated, joules: firstRegister * 3_600_000})
 	}
 	s.disk.Fault = func(o journaltest.Op) error {
 		if o.Kind == journaltest.Sync || o.Kind == journaltest.SyncDir {
@@ -130,9 +132,11 @@ func (s *site) start() bool {
 		CP: theCP, Journal: b.cfg.Journal, Now: func() time.Time { return s.wall().Std() },
 		Checkpoint: func() ([]byte, error) { return b.batch.Checkpoint() },
 	})
-	if err != nil {
-		s.failed(err)
+	switch {
+	case s.run != b:
 		return false
+	case err != nil:
+		s.t.Fatal(err)
 	}
 	b.log = l
 	found := point.Recovered{Position: delivery.Position(l.Position())}
@@ -158,9 +162,13 @@ func (s *site) start() bool {
 	return s.run == b
 }
 
-// cut cuts the power. keep decides what the disk keeps of what was not synced:
-// nothing or all.
-func (s *site) cut(keep bool) {
+// cutAfter cuts the power at the nth operation of the disk from now.
+func (s *site) cutAfter(n int) { s.disk.CrashAfter(n, s.lose) }
+
+// settleCut decides what the disk keeps of what was not synced at the cut: nothing
+// or all. A cut that has not happened yet happens now.
+func (s *site) settleCut(keep bool) {
+	s.disk.CrashAfter(0, nil)
 	s.disk.Crash()
 	s.lose()
 	s.disk.Cut(func(n int) int {
@@ -177,15 +185,6 @@ func (s *site) lose() {
 	for _, o := range s.outlets {
 		s.set(o, o.pilot, false)
 	}
-}
-
-// failed ends the process after an error of the disk, which the test must have
-// planned.
-func (s *site) failed(err error) {
-	if !errors.Is(err, journaltest.ErrCrashed) {
-		s.t.Fatal(err)
-	}
-	s.lose()
 }
 
 // read reads a meter.
@@ -239,9 +238,12 @@ func (s *site) perform(effects []point.Effect) {
 		case point.Append:
 			s.append(f.Batch)
 		case point.SavePosition:
-			if err := b.log.SetPosition(journal.Position(f.Position)); err != nil {
-				s.failed(err)
+			err := b.log.SetPosition(journal.Position(f.Position))
+			if s.run != b {
 				return
+			}
+			if err != nil {
+				s.t.Fatal(err)
 			}
 			s.step(point.PositionSaved{Held: s.held()})
 		case point.SetTimer:
@@ -267,10 +269,11 @@ func (s *site) append(batch *point.Batch) {
 	b := s.run
 	b.batch = batch
 	switch err := b.log.Append(batch.Class, batch.Encoders()...); {
+	case s.run != b: // the power was cut
 	case errors.Is(err, journal.ErrFull):
 		s.step(point.AppendFailed{NoSpace: true})
 	case err != nil:
-		s.failed(err)
+		s.t.Fatal(err)
 	default:
 		s.step(point.Appended{Saved: batch.Saved(), Held: s.held()})
 	}
@@ -340,17 +343,23 @@ func (s *site) command(n charge.ConnectorID, o wire.Order) {
 // deliver lets Central apply the records that the core sends, and acknowledges
 // them.
 func (s *site) deliver(f point.Send) {
-	var last wire.Record
+	b := s.run
+	var j charge.JournalID
 	for i := f.First; i <= f.Last; i++ {
-		last = s.apply(uint64(i))
+		if j = s.apply(uint64(i)); s.run != b {
+			return
+		}
 	}
-	j := last.Journal
 	s.step(point.AckReceived{Ack: wire.Ack{V: 1, Central: epoch(), Journal: &j, Seq: s.known[j], At: s.wall()}, Live: true})
 }
 
-// apply lets Central apply one record of the journal.
-func (s *site) apply(index uint64) wire.Record {
-	e, err := s.run.log.Read(index)
+// apply lets Central apply one record, and returns its journal.
+func (s *site) apply(index uint64) charge.JournalID {
+	b := s.run
+	e, err := b.log.Read(index)
+	if s.run != b {
+		return ""
+	}
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -363,7 +372,7 @@ func (s *site) apply(index uint64) wire.Record {
 	} else if out.Verdict != ledger.Duplicate {
 		s.t.Fatalf("record %d of %s is %s", r.Seq, r.Journal, out.Verdict)
 	}
-	return r
+	return r.Journal
 }
 
 // records are all records on the disk, decoded, and their bytes in total.
