@@ -335,7 +335,7 @@ func TestJournalFails(t *testing.T) {
 		want(t, p.order(1, &wire.Start{SessionID: "s1", Username: "driver1"}), wire.ResultDone, "")
 		p.status(2*time.Second, charge.StatusCharging)
 		p.disk.breaks(errDisk)
-		time.Sleep(10 * time.Second) // a sample is due
+		time.Sleep(5 * time.Minute) // a sample is due
 		select {
 		case err := <-p.ended:
 			p.cancel = nil

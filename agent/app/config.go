@@ -155,7 +155,7 @@ func DefaultConfig() Config {
 		},
 		Intervals: Intervals{
 			Telemetry: time.Second, IdleTelemetry: time.Second, Meter: time.Second,
-			MeterRead: 30 * time.Second, MeterReadWh: 100, Control: 10 * time.Millisecond,
+			MeterRead: 5 * time.Minute, MeterReadWh: 1000, Control: 10 * time.Millisecond,
 		},
 		Policies:   Policies{StartDelay: time.Minute},
 		Cards:      Cards{Wait: cards.DefaultWait, Cache: 24 * time.Hour, Unanswered: CardsRefuse, Offline: CardsRefuse},
