@@ -17,6 +17,7 @@ import (
 	"github.com/carga-ev/carga/internal/command"
 	"github.com/carga-ev/carga/internal/logs"
 	"github.com/carga-ev/carga/internal/process"
+	"github.com/carga-ev/carga/internal/systemd"
 )
 
 func main() {
@@ -35,7 +36,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		Default:   app.DefaultConfig,
 		Log:       func(cfg *app.Config) logs.Config { return cfg.Log },
 		Run: func(ctx context.Context, cfg app.Config, log *slog.Logger) error {
-			return app.Run(ctx, cfg, app.Deps{Log: log, LimitMemory: !setsCollector(environ)})
+			return app.Run(ctx, cfg, app.Deps{Log: log, LimitMemory: !setsCollector(environ), Notify: systemd.NewNotifier(command.Getenv(environ), os.Getpid())})
 		},
 		Surroundings: command.Surroundings{Environ: environ, Stdout: stdout, Stderr: stderr},
 	}

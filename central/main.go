@@ -38,6 +38,7 @@ import (
 	"github.com/carga-ev/carga/internal/command"
 	"github.com/carga-ev/carga/internal/logs"
 	"github.com/carga-ev/carga/internal/process"
+	"github.com/carga-ev/carga/internal/systemd"
 )
 
 func main() {
@@ -68,7 +69,7 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 			cfg.Takeover = takeover
 			tail := logs.NewTail(logTail)
 			log = slog.New(slog.NewMultiHandler(log.Handler(), slog.NewJSONHandler(tail, nil)))
-			return app.Run(ctx, cfg, app.Deps{Log: log, LogTail: tail.Bytes})
+			return app.Run(ctx, cfg, app.Deps{Log: log, LogTail: tail.Bytes, Notify: systemd.NewNotifier(command.Getenv(environ), os.Getpid())})
 		},
 		Surroundings: command.Surroundings{Environ: environ, Stdin: stdin, Stdout: stdout, Stderr: stderr},
 	}

@@ -56,6 +56,21 @@ func TestUnitsAreCorrect(t *testing.T) {
 	}
 }
 
+// systemd knows when each program works, and restarts one that hangs.
+func TestUnitsAreWatched(t *testing.T) {
+	for name := range exposure {
+		text, err := os.ReadFile("systemd/" + name + ".service")
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Split(string(text), "\n")
+		watched := slices.ContainsFunc(lines, func(s string) bool { return strings.HasPrefix(s, "WatchdogSec=") })
+		if !watched || !slices.Contains(lines, "Type=notify") || !slices.Contains(lines, "Restart=always") || !strings.Contains(string(text), "AF_UNIX") {
+			t.Errorf("%s: want Type=notify, WatchdogSec=, Restart=always, and AF_UNIX for the notifications", name)
+		}
+	}
+}
+
 // Whatever ends the agent, its contactors are opened and it starts again.
 func TestUnitOfTheAgentFailsSafe(t *testing.T) {
 	text, err := os.ReadFile("systemd/carga-agent.service")

@@ -18,6 +18,7 @@ import (
 	"github.com/carga-ev/carga/internal/process"
 	"github.com/carga-ev/carga/sim/fleet"
 	"github.com/carga-ev/carga/sim/people"
+	"github.com/carga-ev/carga/sim/screen"
 )
 
 // fleetOptions are the flags of `sim fleet`.
@@ -28,6 +29,8 @@ type fleetOptions struct {
 	prefix string
 	// noVisits leaves out the vehicles that come on a reservation.
 	noVisits bool
+	// plain prints lines on a terminal too, without a screen.
+	plain bool
 	// runFor is when the fleet ends by itself; 0: never.
 	runFor time.Duration
 }
@@ -41,9 +44,11 @@ func newFleetCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "fleet",
 		Short: "Many charging points against an MQTT broker",
-		Long: "Runs the real agent many times, each on a simulated board and with a data folder of its own, and prints totals once a\n" +
-			"second. The next start on the same folder continues where this one ended. On a terminal, lines operate a charging\n" +
-			"point, such as: CP_0007 plug, or CP_0007 tap 04A1B2C3.",
+		Long: "Runs the real agent many times, each on a simulated board and with a data folder of its own. The next start on the same\n" +
+			"folder continues where this one ended.\n\n" +
+			"On a terminal, a screen shows all charging points, and keys operate the selected one: plug, unplug, tap, fault, repair.\n" +
+			"Elsewhere, and with --plain, totals are printed once a second; lines typed on a terminal then operate a charging point,\n" +
+			"such as: CP_0007 plug, or CP_0007 tap 04A1B2C3.",
 		Example: "  sim fleet --cps 100 --mqtt tcp://127.0.0.1:1883",
 		Args:    cobra.NoArgs,
 	}
@@ -55,6 +60,8 @@ func newFleetCommand() *cobra.Command {
 	f.Uint64Var(&o.cfg.Seed, "seed", o.cfg.Seed, "decides vehicles, delays and first registers")
 	f.StringVar(&o.cfg.Dir, "data", o.cfg.Dir, "`folder` for journals and registers")
 	f.BoolVar(&o.noVisits, "no-visits", false, "no vehicle comes on a reservation")
+	f.BoolVar(&o.cfg.FreeVend, "free-vend", false, "a vehicle that is plugged in charges without an authorization")
+	f.BoolVar(&o.plain, "plain", false, "print lines on a terminal too, instead of the screen")
 	f.DurationVar(&o.runFor, "for", 0, "end after this time; 0: run until Ctrl-C")
 	c.RunE = action(o.run)
 	return c
@@ -96,18 +103,30 @@ func (o *fleetOptions) run(ctx context.Context, c *cobra.Command, _ []string) (e
 	defer out.Close()
 	_, _ = fmt.Fprintf(out, "%d charging points, %s to %s, at %s; log in %s\n",
 		len(f.Points()), f.Points()[0].ID, f.Points()[len(f.Points())-1].ID, o.cfg.MQTT, logPath)
-	readOperations(ctx, c.InOrStdin(), out, func(words []string) (operated, []string, error) { return pointOf(f, words) })
 	if o.runFor > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, o.runFor)
 		defer cancel()
 	}
+	running, quit := context.WithCancel(ctx)
+	defer quit()
+	in, screened := onTerminal(c)
+	if screened = screened && !o.plain; !screened {
+		readOperations(running, c.InOrStdin(), out, func(words []string) (operated, []string, error) { return pointOf(f, words) })
+	}
 	// Run returns when all agents have ended; the totals are printed until
 	// then, also while they stop.
 	ended := make(chan error, 1)
-	go func() { ended <- f.Run(ctx) }()
+	go func() { ended <- f.Run(running) }()
+	if screened {
+		err = screen.Run(running, in, c.OutOrStdout(), screenOf(f))
+		quit()
+	}
 	watchFleet(out, f, ended)
-	return nil
+	if ctx.Err() != nil {
+		return nil // a terminal that has gone fails, and is also the signal to stop
+	}
+	return err
 }
 
 // pointOf returns the charging point that the first word names, and the rest.

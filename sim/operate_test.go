@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/carga-ev/carga/hal/sim"
+	"github.com/carga-ev/carga/internal/charge"
 )
 
 // TestOperations: each word does what it names, at the connector that stands last.
@@ -101,6 +103,22 @@ func TestOperateFromOutside(t *testing.T) {
 		code, _, errs := execute(t.Context(), append([]string{"board", "do", "--socket", socket}, strings.Fields(args)...)...)
 		if code != exitUsage || !strings.Contains(errs, word) {
 			t.Errorf("%s: code %d, %s", args, code, errs)
+		}
+	}
+}
+
+// TestEachOfferedFaultCanAppear: the screen of a fleet offers no fault that a board
+// refuses, and leaves out none that it can have.
+func TestEachOfferedFaultCanAppear(t *testing.T) {
+	b, err := sim.New(sim.DefaultConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	offered := injectable()
+	for _, f := range charge.Faults() {
+		err := operate(b, []string{"fault", string(f)})
+		if got := slices.Contains(offered, f); got != (err == nil) {
+			t.Errorf("%s is offered: %t, and the board answers %v", f, got, err)
 		}
 	}
 }

@@ -127,6 +127,7 @@ type Status struct {
 	Link       mqttlink.State
 	Health     wire.Health
 	Connectors []wire.ConnectorTelemetry
+	Drivers    []charge.Username // of the sessions, one for each connector; empty without
 }
 
 // Status returns the present state; zero before the first boot. It may be called
@@ -136,10 +137,14 @@ func (a *Agent) Status() Status {
 	if r == nil {
 		return Status{}
 	}
-	t := r.telemetry()
+	t, v := r.telemetry(), r.view.Load()
+	drivers := make([]charge.Username, len(v.Connectors))
+	for i := range v.Connectors {
+		drivers[i] = v.Connectors[i].Session.Username
+	}
 	return Status{
-		Journal: r.config.Journal, Recorded: r.view.Load().Written, Unacked: t.Health.Unacked, Link: r.up.Link(),
-		Health: t.Health, Connectors: t.Connectors, Held: held(r.log.Held()),
+		Journal: r.config.Journal, Recorded: v.Written, Unacked: t.Health.Unacked, Link: r.up.Link(),
+		Health: t.Health, Connectors: t.Connectors, Drivers: drivers, Held: held(r.log.Held()),
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/carga-ev/carga/internal/health"
 	"github.com/carga-ev/carga/internal/metrics/prom"
 	"github.com/carga-ev/carga/internal/observe"
+	"github.com/carga-ev/carga/internal/systemd"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -35,6 +36,8 @@ type Deps struct {
 	// Observe, if set, is called each second with the heartbeat of the bridge,
 	// also while it cannot be published. It must not block.
 	Observe func(wire.BridgeAlive)
+	// Notify notifies the service manager; the zero value does nothing.
+	Notify systemd.Notifier
 	// LimitMemory sets the garbage collector of the process for a bridge.
 	LimitMemory bool
 }
@@ -122,6 +125,7 @@ func (b *bridge) run(ctx context.Context, deps Deps) {
 	linking.Go(func() { _ = b.mqtt.Run(linked) }) // returns nil when its context has ended
 	watching.Go(func() { b.server.Run(ctx) })
 	watching.Go(func() { b.server.Serve(ctx, b.cfg.Observe, deps.Listener, prom.Handler(b.server.Families)) })
+	watching.Go(func() { b.server.Report(ctx, deps.Notify) })
 	if deps.Observe != nil {
 		loop := b.server.Loop("observer")
 		watching.Go(func() { b.observeHeartbeats(ctx, loop, deps.Observe) })

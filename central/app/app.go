@@ -21,6 +21,7 @@ import (
 	"github.com/carga-ev/carga/internal/metrics/prom"
 	"github.com/carga-ev/carga/internal/observe"
 	"github.com/carga-ev/carga/internal/process"
+	"github.com/carga-ev/carga/internal/systemd"
 )
 
 // Breaker disconnects and reconnects parts of the demo from the page.
@@ -46,6 +47,8 @@ type Deps struct {
 	SignInKey string
 	// LogTail returns the end of the log, for the support bundle; nil: it is not there.
 	LogTail func() []byte
+	// Notify notifies the service manager; the zero value does nothing.
+	Notify systemd.Notifier
 	// Started is called once the page is served.
 	Started func(*Central)
 }
@@ -119,7 +122,7 @@ func Run(ctx context.Context, cfg Config, deps Deps) (err error) {
 	if l != nil {
 		served(l)
 	}
-	return c.run(ctx, func(ctx context.Context) error {
+	return c.run(ctx, deps.Notify, func(ctx context.Context) error {
 		if l == nil {
 			if l = process.ListenLater(ctx, cfg.HTTP.Listen, func(error) {}); l == nil {
 				return nil
@@ -244,7 +247,7 @@ func newRun() string {
 // run runs all components until ctx ends or one of them fails for good. It
 // returns after all of them have ended. ctx's own end is no error; a component
 // that failed cancels the others with its error as the cause.
-func (c *components) run(ctx context.Context, page func(context.Context) error) error {
+func (c *components) run(ctx context.Context, manager observe.Manager, page func(context.Context) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var running sync.WaitGroup
@@ -267,6 +270,7 @@ func (c *components) run(ctx context.Context, page func(context.Context) error) 
 	start(c.kafka.run)
 	start(quiet(c.watch.Run))
 	start(page)
+	start(quiet(func(ctx context.Context) { c.watch.Report(ctx, manager) }))
 	running.Wait()
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) && !errors.Is(cause, context.DeadlineExceeded) {
 		return cause

@@ -48,6 +48,9 @@ func TestPlantedImports(t *testing.T) {
 		{"internal/mqttlink", "github.com/mochi-mqtt/server/v2", "embedded engines"},
 		{"sim/demo", "github.com/mochi-mqtt/server/v2", ""},
 		{"sim/world", "os", "steps pure cores"},
+		{"sim/screen", "charm.land/bubbletea/v2", ""},
+		{"agent/internal/panel", "charm.land/bubbletea/v2", "in sim/screen"},
+		{"sim/demo", "github.com/charmbracelet/x/ansi", "in sim/screen"},
 		{"hal/rpi", module + "/internal/wire", "no messages"},
 		{"sim/demo", module + "/internal/need", "only tests"},
 	} {

@@ -148,6 +148,8 @@ func edges() []edge {
 		{"github.com/mattn/go-sqlite3", []string{"central/internal/store/...", "sim/..."}, "SQL belongs to central/internal/store"},
 		{"github.com/mochi-mqtt", []string{"internal/engines", "sim/..."}, "embedded engines live in internal/engines, sim and tests"},
 		{"github.com/twmb/franz-go", []string{"internal/engines", "sim/..."}, "embedded engines live in internal/engines, sim and tests"},
+		{"charm.land", []string{"sim/screen"}, "the terminal screen is in sim/screen"},
+		{"github.com/charmbracelet", []string{"sim/screen", "sim/environment"}, "the terminal screen is in sim/screen"},
 		{"golang.org/x/text/currency", []string{"internal/money"}, "how many decimals a currency has is known in one place"},
 		{"golang.org/x/text/secure", []string{"central/names"}, "what may name a driver is decided in one place"},
 		{"go.yaml.in/yaml", []string{"internal/config"}, "every configuration goes through the one strict loader"},

@@ -64,22 +64,7 @@ func state(t *testing.T, pid int) string {
 // read.
 func terminal(t *testing.T) *os.File {
 	t.Helper()
-	front, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
-	need.That(t, err == nil, "/dev/ptmx", "run it on Linux")
-	var unlocked int32
-	var number uint32
-	for _, call := range []struct {
-		request uintptr
-		to      unsafe.Pointer
-	}{{syscall.TIOCSPTLCK, unsafe.Pointer(&unlocked)}, {syscall.TIOCGPTN, unsafe.Pointer(&number)}} {
-		if _, _, errno := syscall.Syscall(syscall.SYS_IOCTL, front.Fd(), call.request, uintptr(call.to)); errno != 0 {
-			t.Fatal(errno)
-		}
-	}
-	tty, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|syscall.O_NOCTTY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	front, tty := terminals(t)
 	var reading sync.WaitGroup
 	reading.Go(func() { _, _ = io.Copy(io.Discard, front) }) // ends with the last program
 	t.Cleanup(func() {
@@ -88,4 +73,45 @@ func terminal(t *testing.T) *os.File {
 		_ = front.Close()
 	})
 	return tty
+}
+
+// terminals returns both sides of a new terminal: the person's and the program's.
+// The caller closes them.
+func terminals(t *testing.T) (front, tty *os.File) {
+	t.Helper()
+	front, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
+	need.That(t, err == nil, "/dev/ptmx", "run it on Linux")
+	var unlocked int32
+	var number uint32
+	for _, call := range []struct {
+		request uintptr
+		to      unsafe.Pointer
+	}{{syscall.TIOCSPTLCK, unsafe.Pointer(&unlocked)}, {syscall.TIOCGPTN, unsafe.Pointer(&number)}} {
+		control(t, front, func(fd uintptr) error {
+			if _, _, errno := syscall.Syscall(syscall.SYS_IOCTL, fd, call.request, uintptr(call.to)); errno != 0 {
+				return errno
+			}
+			return nil
+		})
+	}
+	tty, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return front, tty
+}
+
+// control performs a call on the descriptor of a file. File.Fd would make its reads
+// block, so that Close would wait for them.
+func control(t *testing.T, f *os.File, call func(fd uintptr) error) {
+	t.Helper()
+	conn, err := f.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var failed error
+	err = conn.Control(func(fd uintptr) { failed = call(fd) })
+	if err = errors.Join(err, failed); err != nil {
+		t.Fatal(err)
+	}
 }

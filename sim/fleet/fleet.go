@@ -33,6 +33,8 @@ type Config struct {
 	Vehicles sim.Vehicles
 	// Visits is how they come and go on a reservation; nil: no vehicle comes.
 	Visits *people.Config
+	// FreeVend charges a vehicle that is plugged in, without an authorization.
+	FreeVend bool
 	// StopWithin is how long a stopping agent waits for acknowledgements; 0:
 	// the agent's default.
 	StopWithin time.Duration
@@ -69,6 +71,9 @@ func (p *Point) State() State {
 	o := p.Snapshot().Connectors[0]
 	return State{Plugged: o.Plugged, Closed: o.Closed, Power: o.Power, Faults: o.Faults}
 }
+
+// Status returns the state that the agent has of itself; zero before its first boot.
+func (p *Point) Status() agentapp.Status { return p.agent.Status() }
 
 // Repair repairs everything at a connector, and resets what its agent has latched, as
 // a person on site does.
@@ -139,6 +144,7 @@ func newPoint(cfg *Config, n int, r *Registers, log *slog.Logger) (*Point, error
 		}
 		deps.OnRecords = p.people.Observe
 	}
+	a.Policies.FreeVend = cfg.FreeVend
 	if cfg.StopWithin > 0 {
 		a.StopWithin = cfg.StopWithin
 	}
