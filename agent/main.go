@@ -4,6 +4,8 @@
 //
 //	agent [--config FILE] [--check-config]   run, or check the settings and end
 //	agent journal inspect|verify|export DIR  read the journal in a folder
+//	agent replay [--from TIME] [--to TIME] [--all] [--json] DIR|FILE
+//	                                         show what happened, from the flight recorder
 //	agent doctor [--for TIME] [--switch]     read every input and explain the wiring
 //	agent hal-test [--switch]                check the hardware against its rules
 //	agent identify [--for TIME]              blink, so that a person finds it
@@ -21,8 +23,11 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 
 	"github.com/carga-ev/carga/agent/app"
+	"github.com/carga-ev/carga/agent/internal/recorder"
+	"github.com/carga-ev/carga/agent/journal"
 	"github.com/carga-ev/carga/internal/buildinfo"
 	"github.com/carga-ev/carga/internal/config"
 	"github.com/carga-ev/carga/internal/logs"
@@ -45,6 +50,9 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.W
 	if len(args) > 0 && args[0] == "journal" {
 		return runJournal(args[1:], stdout, stderr)
 	}
+	if len(args) > 0 && args[0] == "replay" {
+		return runReplay(args[1:], stdout, stderr)
+	}
 	if len(args) > 0 && args[0] == "safe-state" {
 		return runSafeState(ctx, args[1:], stderr)
 	}
@@ -66,7 +74,7 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.W
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return process.ExitOK
 	} else if err != nil || flags.NArg() > 0 {
-		_, _ = fmt.Fprintln(stderr, "agent: usage: agent [--config FILE] [--check-config] [--version]\n       agent journal inspect|verify|export DIR\n       agent safe-state [--config FILE]\n       agent doctor|hal-test|identify|provision [--help]")
+		_, _ = fmt.Fprintln(stderr, "agent: usage: agent [--config FILE] [--check-config] [--version]\n       agent journal inspect|verify|export DIR\n       agent replay [--help] DIR|FILE\n       agent safe-state [--config FILE]\n       agent doctor|hal-test|identify|provision [--help]")
 		return process.ExitUsage
 	}
 	if *version {
@@ -96,6 +104,7 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.W
 		return process.ExitConfig
 	}
 	deps := app.Deps{Log: logs.New(stderr, level), Notify: systemd.NewNotifier(os.Getenv, os.Getpid())}
+	deps.Recorder = func() (journal.FS, error) { return journal.OS(filepath.Join(cfg.DataDir, recorder.Folder)) }
 	links.Log(deps.Log)
 	// Keys operate simulated hardware only; the default of the hardware is simulated.
 	if process.Interactive(stdin) && cfg.Hardware.Kind != app.HardwareRPi {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/carga-ev/carga/agent/connector"
 	"github.com/carga-ev/carga/agent/delivery"
+	"github.com/carga-ev/carga/agent/journal"
 	"github.com/carga-ev/carga/hal"
 	"github.com/carga-ev/carga/hal/rpi"
 	"github.com/carga-ev/carga/internal/charge"
@@ -35,6 +36,9 @@ type Deps struct {
 	Board hal.Board
 	// Open opens the journal; nil: OnDisk in the configured folder.
 	Open func(JournalOptions) (Journal, Recovered, error)
+	// Recorder opens the folder of the flight recorder; nil: there is none. It is
+	// called again while it fails.
+	Recorder func() (journal.FS, error)
 	// Dial opens the connection to the broker instead of the network.
 	Dial func(ctx context.Context, broker *url.URL) (net.Conn, error)
 	// Clock is the wall clock and its quality; nil: the system's.

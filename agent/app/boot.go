@@ -14,6 +14,7 @@ import (
 	"github.com/carga-ev/carga/agent/connector"
 	"github.com/carga-ev/carga/agent/delivery"
 	"github.com/carga-ev/carga/agent/internal/control"
+	"github.com/carga-ev/carga/agent/internal/recorder"
 	"github.com/carga-ev/carga/agent/internal/uplink"
 	"github.com/carga-ev/carga/agent/limits"
 	"github.com/carga-ev/carga/agent/point"
@@ -51,6 +52,7 @@ type running struct {
 	writer   *writer
 	up       *uplink.Uplink
 	watch    *observe.Server
+	recorder *recorder.Recorder // nil: there is none
 
 	inbox  *inbox // of the core
 	config point.Config
@@ -150,7 +152,12 @@ func (r *running) restore(ctx context.Context, found Recovered) error {
 	}
 	r.control.Delay(r.startDelay(f))
 	var effects []point.Effect
-	r.core, effects = point.Boot(r.config, r.now(), f)
+	if open := r.deps.Recorder; open != nil {
+		r.recorder = recorder.New(open, &r.config, r.logger)
+	}
+	now := r.now()
+	r.core, effects = point.Boot(r.config, now, f)
+	r.recorder.Boot(r.config, now, f, effects)
 	for _, f := range effects {
 		if first, ok := f.(point.Append); !ok {
 			r.perform(f)

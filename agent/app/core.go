@@ -55,7 +55,9 @@ func (r *running) step(e point.Event) {
 		e = p
 	default:
 	}
-	r.performAll(r.core.Step(now, e))
+	effects := r.core.Step(now, e)
+	r.performAll(effects)
+	r.recorder.Step(now, e, effects, r.core)
 }
 
 // now is the time of a step.

@@ -216,6 +216,7 @@ type point struct {
 	strictGPIOD func() (bool, error)
 	cancel      context.CancelCauseFunc
 	onRecords   func(connector.State, []connector.Record)
+	recorder    func() (journal.FS, error) // nil: there is no flight recorder
 	ended       chan error
 	clock       func() (time.Time, charge.ClockQuality)
 
@@ -296,7 +297,7 @@ func (p *point) startOn(open func(app.JournalOptions) (app.Journal, app.Recovere
 	p.cancel, p.ended = cancel, make(chan error, 1)
 	p.agent = app.New(p.cfg, app.Deps{
 		Board: p.hardware(), Open: open, Dial: p.dial, Clock: p.clock, Keys: p.keys, OnRecords: p.onRecords,
-		MachineUptime: p.machineUptime,
+		MachineUptime: p.machineUptime, Recorder: p.recorder,
 	})
 	go func() { p.ended <- p.agent.Run(ctx) }()
 }

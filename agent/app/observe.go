@@ -35,6 +35,8 @@ func (r *running) checkHealth(reg *health.Registry) {
 	if r.cfg.Hardware.Kind == HardwareRPi {
 		reg.SetInformational("outputs", r.outputTrouble == "", r.outputTrouble)
 	}
+	trouble := r.recorder.Trouble()
+	reg.SetInformational("recorder", trouble == "", trouble)
 	// The network is only information here: without it the charging point works.
 	link := r.up.Link()
 	up := health.Status{Name: "uplink", Up: link.Up, Since: link.Since, Informational: true}
@@ -98,6 +100,8 @@ func (r *running) families() []metrics.Family {
 		one("mqtt_up", metrics.Gauge, "Whether the agent is connected to MQTT.", metrics.Bool(link.Up)),
 		one("mqtt_connects_total", metrics.Counter, "Connections to the MQTT broker that came up.", float64(link.Connects)),
 		one("sent_records_total", metrics.Counter, "Records sent, repeats included.", float64(v.Delivery.Counts.Sent)),
+		one("recorder_written_bytes_total", metrics.Counter, "Bytes that the flight recorder has written.", float64(r.recorder.Written())),
+		one("recorder_lost_steps_total", metrics.Counter, "Steps of the core that the flight recorder could not record.", float64(r.recorder.Lost())),
 		one("bad_messages_total", metrics.Counter, "Messages that could not be read.", float64(v.BadMessages)),
 		commands,
 	}

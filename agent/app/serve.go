@@ -56,6 +56,7 @@ func (l *layer) stop() {
 func (r *running) serve(ctx context.Context) error {
 	input, hardware, core, writing, uplink := r.newLayer(ctx), r.newLayer(ctx), r.newLayer(ctx), r.newLayer(ctx), r.newLayer(ctx)
 	writing.start(r.writer.run)
+	writing.start(r.recorder.Run)
 	core.start(r.runCore)
 	for _, m := range r.meters {
 		hardware.start(m.run)

@@ -80,7 +80,7 @@ const wall charge.Time = 1_796_000_000_000
 // times are all times of a state: those that passed, and those ahead.
 func times(s *State) []*time.Duration {
 	return []*time.Duration{
-		&s.OpenBy, &s.Timer, &s.Meter.Last.BegunAt, &s.Meter.LastRejected.BegunAt, &s.Reservation.EndsAt, &s.Reservation.left,
+		&s.OpenBy, &s.Timer, &s.Meter.Last.BegunAt, &s.Meter.LastRejected.BegunAt, &s.Reservation.EndsAt, &s.Reservation.Left,
 		&s.Pending.PlugBy, &s.Pending.ReadBy, &s.Pending.AskedAt, &s.Session.SampledAt, &s.Session.Ending.BegunAt, &s.Session.Ending.ReadBy,
 		&s.Session.Ending.OpenedAt, &s.PluggedAt,
 	}
@@ -110,7 +110,7 @@ func canonical(s State, now time.Duration) State {
 		}
 	}
 	// Each reading is of its moment, and no register changes: these decide nothing.
-	s.Meter.Last.BegunAt, s.Session.SampledAt, s.Reservation.left = 0, 0, 0
+	s.Meter.Last.BegunAt, s.Session.SampledAt, s.Reservation.Left = 0, 0, 0
 	s.PluggedAt = 0 // package cards compares it with that of other connectors
 	s.Pending.AskedAt, s.Session.Ending.OpenedAt = min(s.Pending.AskedAt, 1), min(s.Session.Ending.OpenedAt, 1)
 	// Only the records depend on these.

@@ -136,7 +136,7 @@ type Reservation struct {
 	Tariff   charge.TariffVersion
 	EndsAt   time.Duration // since the boot, by the monotonic clock
 	NoClock  bool          // restored at boot without a clock: EndsAt is ClockWithin after it
-	left     time.Duration // the end by the monotonic clock, as restored at boot
+	Left     time.Duration // the end by the monotonic clock, as restored at boot
 }
 
 // PendingStart is a session about to begin: it waits for the plug or for the

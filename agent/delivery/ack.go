@@ -12,12 +12,12 @@ func stepAck(s State, e AckReceived) (State, []Effect) {
 		f = e.Held.locate(*e.Ack.Journal, e.Ack.Seq)
 		if f.held && f.pastEnd && *e.Ack.Journal == e.Held.Present {
 			s.Counts.AcksForeign++
-			s.foreignAck = true
+			s.ForeignAck = true
 			return s, nil
 		}
 	}
 	if e.Live {
-		s.unanswered = moment{}
+		s.Unanswered = Moment{}
 	}
 	if s.Position.Central.Less(e.Ack.Central) {
 		return stepNewCentral(s, e, f)
@@ -38,7 +38,7 @@ func stepNewCentral(s State, e AckReceived, f location) (State, []Effect) {
 	if !f.held {
 		f.index = e.Held.First() - 1
 	}
-	s.foreignAck = false
+	s.ForeignAck = false
 	return s.setPosition(e, f)
 }
 

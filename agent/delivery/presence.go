@@ -19,15 +19,15 @@ const (
 // PresenceSchedule remembers which presence was published last, and when. The
 // zero value is that of a new connection, on which none was.
 type PresenceSchedule struct {
-	published bool
-	last      wire.Presence
-	at        time.Duration
+	Some bool          // one was published
+	Last wire.Presence // the last one
+	At   time.Duration // when
 }
 
 // Published returns the schedule after p was published at the time at.
 func (PresenceSchedule) Published(p wire.Presence, at time.Duration) PresenceSchedule {
 	p.First, p.Next, p.Last = clone(p.First), clone(p.Next), clone(p.Last)
-	return PresenceSchedule{published: true, last: p, at: at}
+	return PresenceSchedule{Some: true, Last: p, At: at}
 }
 
 // Due is when p, the present state, must be published; a time in the past means
@@ -35,13 +35,13 @@ func (PresenceSchedule) Published(p wire.Presence, at time.Duration) PresenceSch
 // last has changed; after presenceGap when next has; and every PresenceEvery.
 func (s PresenceSchedule) Due(p wire.Presence) time.Duration {
 	switch {
-	case !s.published, p.Online != s.last.Online, p.Journal != s.last.Journal, p.Conn != s.last.Conn,
-		p.Central != s.last.Central, p.Ordered != s.last.Ordered, !same(p.First, s.last.First):
+	case !s.Some, p.Online != s.Last.Online, p.Journal != s.Last.Journal, p.Conn != s.Last.Conn,
+		p.Central != s.Last.Central, p.Ordered != s.Last.Ordered, !same(p.First, s.Last.First):
 		return 0
-	case !same(p.Next, s.last.Next):
-		return s.at + presenceGap
+	case !same(p.Next, s.Last.Next):
+		return s.At + presenceGap
 	}
-	return s.at + PresenceEvery
+	return s.At + PresenceEvery
 }
 
 func same(a, b *wire.Position) bool {

@@ -34,10 +34,10 @@ type Position struct {
 	Seq     charge.Seq
 }
 
-// moment is an optional time since the boot; the zero value is none.
-type moment struct {
-	known bool
-	at    time.Duration
+// Moment is an optional time since the boot; the zero value is none.
+type Moment struct {
+	Known bool
+	At    time.Duration
 }
 
 // State is what an agent knows about its deliveries. The zero value is an agent
@@ -61,20 +61,20 @@ type State struct {
 	// ReconnectAt is when the connection is replaced unless an acknowledgement
 	// comes; valid while Up.
 	ReconnectAt time.Duration
-	// silenceLimit is how long the present silence may last; zero means
+	// SilenceLimit is how long the present silence may last; zero means
 	// ReconnectAfter.
-	silenceLimit time.Duration
+	SilenceLimit time.Duration
 
-	// reconnecting: the connection was given up, and the next one is not up yet.
-	reconnecting bool
-	// unanswered is when the broker first confirmed a record after Central's last
+	// Reconnecting: the connection was given up, and the next one is not up yet.
+	Reconnecting bool
+	// Unanswered is when the broker first confirmed a record after Central's last
 	// acknowledgement.
-	unanswered moment
-	// foreignAck: Central acknowledged records that this boot did not write.
-	foreignAck bool
-	// rolledBack are journals of which Central holds more than this disk, each
+	Unanswered Moment
+	// ForeignAck: Central acknowledged records that this boot did not write.
+	ForeignAck bool
+	// RolledBack are journals of which Central holds more than this disk, each
 	// reported once; the latest maxRolledBack of them.
-	rolledBack []charge.JournalID
+	RolledBack []charge.JournalID
 
 	Counts Counts
 }
@@ -112,9 +112,9 @@ func (s State) InFlight() int { return int(s.Next - s.Acked - 1) }
 // there is nothing.
 func (s State) Alarm(at time.Duration) string {
 	switch {
-	case s.foreignAck:
+	case s.ForeignAck:
 		return "Central acknowledged records this charging point never wrote: another client writes in its name"
-	case (s.Up || s.reconnecting) && s.unanswered.known && at-s.unanswered.at >= SilentAfter:
+	case (s.Up || s.Reconnecting) && s.Unanswered.Known && at-s.Unanswered.At >= SilentAfter:
 		return "the broker confirms what is sent, but Central does not answer"
 	}
 	return ""

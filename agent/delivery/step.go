@@ -113,21 +113,21 @@ func Step(s State, e Event) (State, []Effect) {
 		s, out = s.send(out, e.Now)
 	case Connected:
 		s.Up, s.Next, s.Window, s.Wait, s.Deadline = true, s.Acked+1, 1, ProbeAfter, 0
-		s.reconnecting = false
+		s.Reconnecting = false
 		s = s.awaitCentral(e.Now)
 		s, out = s.send(out, e.Now)
 	case Disconnected:
 		s.Up, s.Next, s.Deadline = false, s.Acked+1, 0
-		if !s.reconnecting { // else the silence that was the reason goes on
-			s.unanswered = moment{}
+		if !s.Reconnecting { // else the silence that was the reason goes on
+			s.Unanswered = Moment{}
 		}
 	case Confirmed:
-		if !s.unanswered.known && s.InFlight() > 0 {
-			s.unanswered = moment{true, e.At}
+		if !s.Unanswered.Known && s.InFlight() > 0 {
+			s.Unanswered = Moment{true, e.At}
 		}
 	case AckReceived:
 		if e.Live {
-			s.silenceLimit = 0
+			s.SilenceLimit = 0
 			s = s.awaitCentral(e.Now)
 		}
 		s, out = stepAck(s, e)
@@ -143,7 +143,7 @@ func Step(s State, e Event) (State, []Effect) {
 
 // awaitCentral starts the time in which an acknowledgement must come.
 func (s State) awaitCentral(now Now) State {
-	s.ReconnectAt = now.At + jittered(max(s.silenceLimit, ReconnectAfter), now.Rand>>10)
+	s.ReconnectAt = now.At + jittered(max(s.SilenceLimit, ReconnectAfter), now.Rand>>10)
 	return s
 }
 
@@ -174,8 +174,8 @@ func stepTimer(s State, e TimerFired) (State, []Effect) {
 		return s, nil
 	case e.At >= s.ReconnectAt:
 		s.Counts.Reconnects++
-		s.reconnecting = true
-		s.silenceLimit = min(2*max(s.silenceLimit, ReconnectAfter), ReconnectAtMost)
+		s.Reconnecting = true
+		s.SilenceLimit = min(2*max(s.SilenceLimit, ReconnectAfter), ReconnectAtMost)
 		return s.awaitCentral(e.Now), []Effect{Reconnect{}}
 	case s.Deadline == 0 || e.At < s.Deadline:
 		return s, nil
@@ -199,7 +199,7 @@ func (s State) send(out []Effect, now Now) (State, []Effect) {
 	}
 	switch {
 	case s.InFlight() == 0:
-		s.Deadline, s.unanswered = 0, moment{}
+		s.Deadline, s.Unanswered = 0, Moment{}
 	case s.Deadline == 0:
 		s.Deadline = now.At + jittered(s.Wait, now.Rand)
 	}
@@ -223,12 +223,12 @@ func (s State) progress(acked Index) State {
 // reportRollback adds a RolledBack for the journal of f, once.
 func (s State) reportRollback(out []Effect, h Held, f location, seq charge.Seq) (State, []Effect) {
 	p := h.Position(f.index)
-	if p == nil || slices.Contains(s.rolledBack, p.Journal) {
+	if p == nil || slices.Contains(s.RolledBack, p.Journal) {
 		return s, out
 	}
-	s.rolledBack = append(slices.Clip(s.rolledBack), p.Journal)
-	if len(s.rolledBack) > maxRolledBack {
-		s.rolledBack = s.rolledBack[1:]
+	s.RolledBack = append(slices.Clip(s.RolledBack), p.Journal)
+	if len(s.RolledBack) > maxRolledBack {
+		s.RolledBack = s.RolledBack[1:]
 	}
 	return s, append(out, RolledBack{Journal: p.Journal, Central: seq, Held: p.Seq})
 }

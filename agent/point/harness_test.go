@@ -28,6 +28,7 @@ type rig struct {
 	batch   *point.Batch   // under way; nil: none
 	saving  bool           // a position is under way
 	records []wire.Record  // that are durable
+	resumes bool           // each step is made by a copy of the core
 	orders  uint64
 	first   []point.LimitCurrent // of the boot
 
@@ -72,7 +73,30 @@ func (r *rig) now() point.Now {
 func (r *rig) step(e point.Event) {
 	r.t.Helper()
 	r.at += time.Millisecond
+	if r.resumes {
+		r.core = resumed(r.t, r.core)
+	}
+	if a, is := e.(point.Appended); is {
+		folded, err := r.core.Fold(point.Appended{Held: a.Held})
+		if got, want := fmt.Sprint(folded), fmt.Sprint(a); err != nil || got != want {
+			r.t.Fatalf("folded %s, %v; written %s", got, err, want)
+		}
+	}
 	r.perform(r.core.Step(r.now(), e))
+}
+
+// resumed is a core that goes on from the snapshot of another one.
+func resumed(t *testing.T, core *point.State) *point.State {
+	t.Helper()
+	raw, err := json.Marshal(core.Snapshot())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var v point.Snapshot
+	if err := json.Unmarshal(raw, &v); err != nil {
+		t.Fatal(err)
+	}
+	return point.Resume(v)
 }
 
 // perform keeps what is under way at the disk, never two things, and what is

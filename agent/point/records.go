@@ -107,19 +107,27 @@ func (s *State) write() {
 	case len(d.waiting) == 0 || d.lacksSpace && s.now.At < d.retryAt:
 		return
 	}
-	b := &Batch{Class: highestClass(d.waiting), cp: s.cfg.CP, journal: s.cfg.Journal, saved: slices.Clone(d.saved)}
 	d.batch = 0
-	for _, j := range d.waiting {
-		if d.batch > 0 && len(b.Records)+len(j.records) > maxBatch {
+	for n := 0; d.batch < len(d.waiting); d.batch++ {
+		if n += len(d.waiting[d.batch].records); d.batch > 0 && n > maxBatch {
 			break
 		}
+	}
+	b := s.underWay()
+	b.Class = highestClass(d.waiting)
+	d.tried, d.busy = b.Class, true
+	s.effects = append(s.effects, Append{b})
+}
+
+// underWay makes the batch of the jobs that are under way.
+func (s *State) underWay() *Batch {
+	b := &Batch{cp: s.cfg.CP, journal: s.cfg.Journal, saved: slices.Clone(s.disk.saved)}
+	for _, j := range s.disk.waiting[:s.disk.batch] {
 		for _, r := range j.records {
 			b.Records = append(b.Records, Record{j.connector, r.Session, r.Payload, j.now})
 		}
-		d.batch++
 	}
-	d.tried, d.busy = b.Class, true
-	s.effects = append(s.effects, Append{b})
+	return b
 }
 
 // appended continues with what waited for the batch: the connectors, and delivery.

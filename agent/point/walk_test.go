@@ -13,10 +13,11 @@ import (
 
 // walk applies random events, and returns effects as text. rig.perform checks what
 // must hold in each step.
-func walk(t *testing.T, seed uint64, steps int) (out string) {
+func walk(t *testing.T, seed uint64, steps int, resumes bool) (out string) {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(seed, 1))
 	r := start(t, 2, func(c *point.Config, _ *point.Recovered) { c.Policy.FreeVend = rng.IntN(2) == 0 })
+	r.resumes = resumes
 	pilots := []charge.PilotState{charge.PilotA, charge.PilotB, charge.PilotC, charge.PilotC, charge.PilotE}
 	conn := uint64(0)
 	for i := range steps {
@@ -61,10 +62,11 @@ func walk(t *testing.T, seed uint64, steps int) (out string) {
 	return out
 }
 
-// TestRandomWalks: whatever happens in whatever order.
+// TestRandomWalks: whatever happens in whatever order. A core that goes on from a
+// snapshot of itself before each step does the same as one that does not.
 func TestRandomWalks(t *testing.T) {
 	for seed := range uint64(30) {
-		if a, b := walk(t, seed, 200), walk(t, seed, 200); a != b {
+		if a, b := walk(t, seed, 200, false), walk(t, seed, 200, true); a != b {
 			t.Fatalf("seed %d: two runs differ", seed)
 		}
 	}

@@ -1,0 +1,151 @@
+package app_test
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/carga-ev/carga/agent/app"
+	"github.com/carga-ev/carga/agent/internal/recorder"
+	"github.com/carga-ev/carga/agent/journal"
+	"github.com/carga-ev/carga/agent/journal/journaltest"
+	"github.com/carga-ev/carga/hal/sim"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// replayed replays a ring, and returns the names of what happened. Nothing may
+// differ from what was recorded, and nothing be damaged.
+func replayed(t *testing.T, ring journal.ReadFS) (story []string) {
+	t.Helper()
+	r, err := recorder.Replay(ring, func(i recorder.Item) error {
+		switch {
+		case i.Difference != "":
+			t.Errorf("%s %+v: %s", i.File, i.Event, i.Difference)
+		case i.Note != "":
+			story = append(story, "note: "+i.Note)
+		case i.Boot:
+			story = append(story, "boot")
+		case i.Event != nil:
+			story = append(story, reflect.TypeOf(i.Event).Name())
+		}
+		return nil
+	})
+	if err != nil || r.Differences > 0 || r.Damaged > 0 || r.Steps == 0 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	return story
+}
+
+// session charges for a while.
+func (p *point) session() {
+	p.t.Helper()
+	p.do(p.board.Plug(1))
+	p.status(time.Minute, charge.StatusPreparing)
+	if r := p.order(1, &wire.Start{SessionID: "s1", Username: "driver1"}); r.Result != wire.ResultDone {
+		p.t.Fatalf("START: %+v", r)
+	}
+	p.status(time.Minute, charge.StatusCharging)
+	time.Sleep(5 * time.Minute)
+	if r := p.order(1, &wire.Stop{SessionID: "s1"}); r.Result != wire.ResultDone {
+		p.t.Fatalf("STOP: %+v", r)
+	}
+	p.do(p.board.Unplug(1))
+	p.status(time.Minute, charge.StatusAvailable)
+}
+
+// TestReplayOfASession: the core does the same again with what the flight recorder
+// has recorded of two boots, a session, a fault and a kill.
+func TestReplayOfASession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPoint(t, nil)
+		ring := journaltest.New()
+		p.recorder = func() (journal.FS, error) { return ring, nil }
+		p.play(func() {
+			p.start()
+			p.ready()
+			p.session()
+			time.Sleep(10 * time.Second)
+			p.kill()
+			p.start()
+			p.ready()
+		})
+		story := replayed(t, ring)
+		for _, want := range []string{"boot", "PilotChanged", "ContactChanged", "MeterRead", "CommandReceived", "AckReceived", "Appended", "Shutdown"} {
+			if !slices.Contains(story, want) {
+				t.Errorf("no %s in %v", want, story)
+			}
+		}
+	})
+}
+
+// TestRecorderNeverStopsCharging: a disk that the flight recorder cannot write costs
+// its records alone; they go on by themselves.
+func TestRecorderNeverStopsCharging(t *testing.T) {
+	for _, failure := range []error{syscall.ENOSPC, syscall.EROFS, syscall.EIO} {
+		synctest.Test(t, func(t *testing.T) {
+			p := newPoint(t, nil)
+			ring := journaltest.New()
+			var broken atomic.Bool
+			ring.Fault = func(o journaltest.Op) error {
+				if broken.Load() && (o.Kind == journaltest.Write || o.Kind == journaltest.Create) {
+					return failure
+				}
+				return nil
+			}
+			p.recorder = func() (journal.FS, error) { return ring, nil }
+			p.play(func() {
+				p.start()
+				p.ready()
+				broken.Store(true)
+				p.session()
+				broken.Store(false)
+				time.Sleep(2 * recorder.RetryEvery)
+			})
+			story := replayed(t, ring)
+			missing := slices.IndexFunc(story, func(s string) bool { return strings.Contains(s, "steps are not recorded") })
+			if missing < 0 || !slices.Contains(story[missing:], "MeterRead") {
+				t.Errorf("%v: what is missing is not stated, or nothing follows: %v", failure, story)
+			}
+		})
+	}
+}
+
+// TestRecorderWear measures what the flight recorder writes.
+func TestRecorderWear(t *testing.T) {
+	for name, plugged := range map[string]bool{"idle": false, "charging": true} {
+		synctest.Test(t, func(t *testing.T) {
+			p := newPoint(t, func(c *app.Config, _ *sim.Config) { c.Policies.FreeVend = true })
+			ring := journaltest.New()
+			written := 0
+			ring.Fault = func(o journaltest.Op) error {
+				if o.Kind == journaltest.Write {
+					written += o.Len
+				}
+				return nil
+			}
+			p.recorder = func() (journal.FS, error) { return ring, nil }
+			p.play(func() {
+				p.start()
+				p.ready()
+				if plugged {
+					p.do(p.board.Plug(1))
+					p.status(time.Minute, charge.StatusCharging)
+				}
+				before := written
+				time.Sleep(30 * time.Minute)
+				perHour := 2 * (written - before)
+				t.Logf("%s: %d bytes an hour", name, perHour)
+				if perHour > 4<<20 {
+					t.Errorf("%s: %d bytes an hour", name, perHour)
+				}
+			})
+			replayed(t, ring)
+		})
+	}
+}

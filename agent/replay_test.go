@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/carga-ev/carga/agent/app"
+	"github.com/carga-ev/carga/agent/internal/recorder"
+	"github.com/carga-ev/carga/agent/journal"
+	"github.com/carga-ev/carga/internal/process"
+)
+
+// recorded runs an agent with simulated hardware until its flight recorder has a
+// file with more than its boot, and returns its data_dir.
+func recorded(t *testing.T) string {
+	t.Helper()
+	cfg := app.DefaultConfig()
+	cfg.DataDir, cfg.StopWithin, cfg.MQTT.URL = t.TempDir(), time.Millisecond, "tcp://127.0.0.1:1"
+	folder := filepath.Join(cfg.DataDir, recorder.Folder)
+	ctx, end := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- app.Run(ctx, cfg, app.Deps{Recorder: func() (journal.FS, error) { return journal.OS(folder) }})
+	}()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		if names, err := filepath.Glob(filepath.Join(folder, "*.ring")); err == nil && len(names) > 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("no file")
+		}
+	}
+	end()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	return cfg.DataDir
+}
+
+// TestReplayCommand: the command reads a folder, a file and a copy, reports what it
+// cannot read, and changes nothing.
+func TestReplayCommand(t *testing.T) {
+	dir := recorded(t)
+	file := filepath.Join(dir, recorder.Folder, "000000000001.ring")
+	before, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	damaged := filepath.Join(t.TempDir(), "copy.ring")
+	if err := os.WriteFile(damaged, append([]byte("00000000 {}\n"), before...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		args string
+		code int
+		out  string
+		err  string
+	}{
+		{dir, process.ExitOK, "boot\n", ""},
+		{dir, process.ExitOK, " 0 differences, 0 places", ""},
+		{dir + "/recorder", process.ExitOK, "PilotChanged {Connector:1 Pilot:A", ""},
+		{file, process.ExitOK, "→ Ended", ""},
+		{"--all " + file, process.ExitOK, "→ SetTimer", ""},
+		{"--json " + file, process.ExitOK, `"event":{"name":"Shutdown"`, ""},
+		{"--from 2099-01-01T00:00:00Z " + file, process.ExitOK, "\n", ""},
+		{"--to yesterday " + file, process.ExitUsage, "", "want a time like"},
+		{damaged, process.ExitFailed, "line 1 cannot be used", ""},
+		{filepath.Dir(damaged), process.ExitFailed, "", "no file of a flight recorder"},
+		{dir + "/nothing", process.ExitFailed, "", "no such file"},
+		{"", process.ExitUsage, "", "usage: agent replay"},
+	} {
+		var out, errs strings.Builder
+		code := runReplay(strings.Fields(tc.args), &out, &errs)
+		if code != tc.code || !strings.Contains(out.String(), tc.out) || !strings.Contains(errs.String(), tc.err) {
+			t.Errorf("replay %s: %d\n%s\n%s", tc.args, code, out.String(), errs.String())
+		}
+		if strings.HasPrefix(tc.args, "--from") && strings.Contains(out.String(), "boot") {
+			t.Errorf("--from: %s", out.String())
+		}
+		if strings.HasPrefix(tc.args, "--json") {
+			for l := range strings.Lines(out.String()) {
+				if !json.Valid([]byte(l)) {
+					t.Errorf("not JSON: %s", l)
+				}
+			}
+		}
+	}
+	if after, err := os.ReadFile(file); err != nil || string(after) != string(before) {
+		t.Errorf("the file has changed: %v", err)
+	}
+}
