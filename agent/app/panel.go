@@ -31,7 +31,7 @@ func (r *running) panelState() panel.State {
 		Journal: panel.Journal{
 			Records: held(r.log.Held()), Unacked: t.Health.Unacked, QuotaPermille: t.Health.QuotaPermill,
 		},
-		Checks: checks,
+		Checks: checks, Connectors: make([]panel.Connector, 0, len(t.Connectors)),
 	}
 	for i := range t.Connectors {
 		s.Connectors = append(s.Connectors, panel.NewConnector(t.Connectors[i], &v.Connectors[i], info, now))
