@@ -14,6 +14,7 @@ import (
 	"github.com/carga-ev/carga/agent/connector"
 	"github.com/carga-ev/carga/agent/delivery"
 	"github.com/carga-ev/carga/agent/internal/control"
+	"github.com/carga-ev/carga/agent/internal/panel"
 	"github.com/carga-ev/carga/agent/internal/recorder"
 	"github.com/carga-ev/carga/agent/internal/uplink"
 	"github.com/carga-ev/carga/agent/limits"
@@ -57,6 +58,8 @@ type running struct {
 	inbox  *inbox // of the core
 	config point.Config
 	view   atomic.Pointer[point.View] // of the core, after its last step
+	// progress is what the core's views have shown so far, for the page.
+	progress panel.Progress
 
 	// What follows is owned by boot, and then by runCore.
 	core  *point.State

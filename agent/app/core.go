@@ -71,6 +71,7 @@ func (r *running) performAll(effects []point.Effect) {
 	}
 	was, v := r.view.Load(), r.core.View()
 	r.view.Store(v)
+	r.progress.Observe(v, r.clock.at())
 	r.up.Skip(v.Delivery.Acked)
 	r.logChanges(was, v)
 }
@@ -125,6 +126,7 @@ func (r *running) perform(f point.Effect) {
 		v := &f.Verdict
 		r.logger.Debug("command received", logs.Command(v.Command.ID), slog.String("verdict", v.Kind.String()), logs.Err(v.Err))
 		if v.Kind == delivery.Run {
+			r.progress.Command(v.Command.Type)
 			crashpoint.At(crashpoint.Commanded)
 		}
 	case point.RolledBack:

@@ -75,7 +75,7 @@ func (r *running) serve(ctx context.Context) error {
 	}
 	input.start(r.housekeep)
 	input.start(r.watch.Run)
-	input.start(func(ctx context.Context) { r.watch.Serve(ctx, r.cfg.Observe, r.deps.Listener, nil) })
+	input.start(func(ctx context.Context) { r.watch.Serve(ctx, r.cfg.Observe, r.deps.Listener, r.pages()) })
 	if r.deps.Keys != nil && r.operator.simulator != nil {
 		go r.readKeys(input, r.deps.Keys) // ends with its input
 	}

@@ -137,16 +137,19 @@ func (s *Server) Handler(page http.Handler) http.Handler {
 	return mux
 }
 
-// Serve serves Handler(page) at the address of o until ctx ends. It returns at
-// once if there is no address.
+// Serve serves h at the address of o until ctx ends; nil means Handler(nil). It
+// returns at once if there is no address.
 //
 // A program does its work even if it cannot be observed, so that Serve never
 // fails: it retries an address that cannot be opened, and reports the reason in
 // the log and as an informational check. given replaces the address and is
 // closed at the end.
-func (s *Server) Serve(ctx context.Context, o Config, given net.Listener, page http.Handler) {
+func (s *Server) Serve(ctx context.Context, o Config, given net.Listener, h http.Handler) {
 	if given == nil && o.Listen == "" {
 		return
+	}
+	if h == nil {
+		h = s.Handler(nil)
 	}
 	logged := ""
 	down := func(err error) {
@@ -169,7 +172,7 @@ func (s *Server) Serve(ctx context.Context, o Config, given net.Listener, page h
 		}
 		s.checks.SetInformational(checkObserve, true, "")
 		logged = ""
-		if err := o.serve(ctx, l, s.Handler(page), s.log); err != nil {
+		if err := o.serve(ctx, l, h, s.log); err != nil {
 			down(err)
 		}
 		if given != nil {

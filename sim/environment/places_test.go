@@ -42,6 +42,9 @@ func TestPortInUse(t *testing.T) {
 				t.Fatal(err)
 			}
 			p.await(t, "it serves", s.responseContains("/readyz", `"observe"`))
+			if name == "agent" {
+				p.await(t, "its own page works", s.responseContains("/status.json", `"status":"available"`))
+			}
 			p.stop(t)
 		})
 	}
