@@ -124,7 +124,9 @@ func (b *bridge) run(ctx context.Context, deps Deps) {
 	var linking, watching sync.WaitGroup
 	linking.Go(func() { _ = b.mqtt.Run(linked) }) // returns nil when its context has ended
 	watching.Go(func() { b.server.Run(ctx) })
-	watching.Go(func() { b.server.Serve(ctx, b.cfg.Observe, deps.Listener, b.server.Handler(prom.Handler(b.server.Families))) })
+	watching.Go(func() {
+		b.server.Serve(ctx, b.cfg.Observe, deps.Listener, b.server.Handler(prom.Handler(b.server.Families)))
+	})
 	watching.Go(func() { b.server.Report(ctx, deps.Notify) })
 	if deps.Observe != nil {
 		loop := b.server.Loop("observer")
