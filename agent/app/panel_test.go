@@ -115,10 +115,10 @@ func TestPageOfTheChargingPoint(t *testing.T) {
 	})
 }
 
-// real is simulated hardware that reports that it is real.
-type real struct{ *sim.Board }
+// wiredAsReal is simulated hardware that reports that it is real.
+type wiredAsReal struct{ *sim.Board }
 
-func (r real) Info() hal.Info {
+func (r wiredAsReal) Info() hal.Info {
 	info := r.Board.Info()
 	info.Simulated = false
 	return info
@@ -126,7 +126,7 @@ func (r real) Info() hal.Info {
 
 func TestPageOperatesNoRealHardware(t *testing.T) {
 	play(t, nil, func(p *point) {
-		p.wired = real{p.board}
+		p.wired = wiredAsReal{p.board}
 		page := p.observed(p.disk.open)
 		p.ready()
 		if s, raw := shown(p, page); s.Simulated {

@@ -74,14 +74,13 @@ func (p *Progress) Observe(v *point.View, at time.Duration) {
 	}
 }
 
-// Command notes a command of Central that this boot executes.
+// Command notes a command of Central that this boot executes. Some are for admitted
+// charging points alone.
 func (p *Progress) Command(c wire.CommandType) {
-	switch c {
-	case wire.CommandReserve, wire.CommandStart, wire.CommandSetLocalList:
+	if c == wire.CommandReserve || c == wire.CommandStart || c == wire.CommandSetLocalList {
 		p.mu.Lock()
 		p.admitted = true
 		p.mu.Unlock()
-	default: // the others are also for charging points that are not admitted
 	}
 }
 

@@ -56,8 +56,8 @@ func TestStepsTickOnceAndStay(t *testing.T) {
 	if s := expect("a repeated acknowledgement"); s.Journal.AckedMS != 0 {
 		t.Errorf("age of the acknowledgement: got %d ms, want 0", s.Journal.AckedMS)
 	}
-	for _, any := range []wire.CommandType{wire.CommandSimulate, wire.CommandSetAvailability, wire.CommandAuthorize, wire.CommandCancel} {
-		p.Command(any)
+	for _, c := range []wire.CommandType{wire.CommandSimulate, wire.CommandSetAvailability, wire.CommandAuthorize, wire.CommandCancel} {
+		p.Command(c)
 	}
 	expect("commands that a charging point gets without admission")
 	p.Command(wire.CommandReserve)
