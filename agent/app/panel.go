@@ -24,7 +24,6 @@ func (r *running) pages() http.Handler {
 func (r *running) panelState() panel.State {
 	t, v, now := r.telemetry(), r.view.Load(), r.clock.at()
 	checks, _ := r.watch.Ready()
-	info := r.board.Info()
 	s := panel.State{
 		CP: r.cfg.CPID, Name: r.cfg.Name, Place: r.cfg.Place, Version: buildinfo.Version(),
 		Simulated: r.operator.simulator != nil, At: t.At, Clock: t.Clock, UptimeMS: t.UptimeMS, Link: panel.NewLink(r.up.Link()),
@@ -34,7 +33,7 @@ func (r *running) panelState() panel.State {
 		Checks: checks, Connectors: make([]panel.Connector, 0, len(t.Connectors)),
 	}
 	for i := range t.Connectors {
-		s.Connectors = append(s.Connectors, panel.NewConnector(t.Connectors[i], &v.Connectors[i], info, now))
+		s.Connectors = append(s.Connectors, panel.NewConnector(t.Connectors[i], &v.Connectors[i], now))
 	}
 	r.progress.Fill(&s, now)
 	return s

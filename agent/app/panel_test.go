@@ -55,7 +55,7 @@ func TestPageOfTheChargingPoint(t *testing.T) {
 		s, _ := shown(p, page)
 		c := s.Connectors[0]
 		if s.CP != theCP || s.Name != "Left" || s.Place != "Hall 2" || !s.Simulated || !s.Link.Up || s.Clock != charge.ClockSynced || s.Journal.AckedMS < 0 ||
-			c.Status != charge.StatusAvailable || c.Pilot != "A" || c.Closed || c.MeterMS < 0 || c.MeterMS > 2000 || c.Max <= 0 {
+			c.Status != charge.StatusAvailable || c.Pilot != "A" || c.Closed || c.MeterMS < 0 || c.MeterMS > 2000 || c.Limit == nil || c.LimitBy != charge.LimitConnector {
 			t.Errorf("at rest: got %+v", s)
 		}
 		if status, body := simulate(p, page, `{"action":"plug","connector":1}`); status != http.StatusNoContent {

@@ -178,7 +178,9 @@ func TestEveryWordHasATextInBothLanguages(t *testing.T) {
 	complete("faults", 4, words(charge.Faults())...)
 	complete("states", 2, words(charge.Statuses())...)
 	complete("steps", 4, words([]panel.Step{panel.StepMessage, panel.StepAdmitted, panel.StepPlug, panel.StepContactor, panel.StepMeter, panel.StepTicket})...)
-	complete("reasons", 2, safety.ReasonLate, safety.ReasonInput, safety.ReasonSettling, safety.ReasonStart, safety.ReasonMeter, safety.ReasonHot)
+	complete("reasons", 2, safety.ReasonLate, safety.ReasonInput, safety.ReasonSettling, safety.ReasonStart, safety.ReasonMeter, safety.ReasonHot, safety.ReasonLimited)
+	complete("owners", 2, words(charge.LimitOwners())...)
+	complete("pilots", 2, "A", "B", "C")
 	complete("clocks", 2, words([]charge.ClockQuality{charge.ClockUnset, charge.ClockSet, charge.ClockSynced})...)
 	for _, key := range regexp.MustCompile(`\bt\('(\w+)'\)`).FindAllStringSubmatch(string(raw), -1) {
 		complete("texts", 2, key[1])

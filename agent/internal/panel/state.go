@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/carga-ev/carga/agent/connector"
-	"github.com/carga-ev/carga/hal"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/health"
 	"github.com/carga-ev/carga/internal/mqttlink"
@@ -57,10 +56,8 @@ type Connector struct {
 	// Withheld is why the safety rules withhold power without a fault.
 	Withheld string `json:"withheld,omitempty"`
 	// MeterMS is the age of the last reading; -1: none in this boot.
-	MeterMS int64 `json:"meter_ms"`
-	// Max is the current per phase that the connector is made for.
-	Max   charge.MilliAmps `json:"max_ma,omitzero"`
-	Steps map[Step]bool    `json:"steps"` // done or not
+	MeterMS int64         `json:"meter_ms"`
+	Steps   map[Step]bool `json:"steps"` // done or not
 }
 
 // NewLink is the link as the page shows it.
@@ -73,9 +70,9 @@ func NewLink(s mqttlink.State) Link {
 }
 
 // NewConnector is a connector as the page shows it at the time at.
-func NewConnector(t wire.ConnectorTelemetry, s *connector.State, info hal.Info, at time.Duration) Connector {
+func NewConnector(t wire.ConnectorTelemetry, s *connector.State, at time.Duration) Connector {
 	t.SessionID = "" // names nothing that a person on site knows
-	c := Connector{ConnectorTelemetry: t, Pilot: s.Pilot.String(), Closed: s.Closed, Withheld: s.Withheld, MeterMS: -1, Max: info.MaxCurrent}
+	c := Connector{ConnectorTelemetry: t, Pilot: s.Pilot.String(), Closed: s.Closed, Withheld: s.Withheld, MeterMS: -1}
 	if s.Meter.Known {
 		c.MeterMS = (at - s.Meter.Last.BegunAt).Milliseconds()
 	}

@@ -153,7 +153,7 @@ function showConnector({ state, bad, row, steps }, c, point) {
   row('power', [number(c.power_w, 'W'), number((c.current_ma ?? 0) / 1000, 'A', 1), number((c.voltage_mv ?? 0) / 1000, 'V')].join(', '))
   row('read', ago(c.meter_ms), c.meter_ms < 0 || c.meter_ms > 5000 ? 'bad' : '')
   row('temperature', c.temperature_mc && number(c.temperature_mc / 1000, '°C'))
-  row('limit', `${number((c.limit_ma ?? c.max_ma) / 1000, 'A', 1)} (${word(owners, c.limit_by ?? 'connector')})`)
+  row('limit', c.limit_by && `${number(c.limit_ma / 1000, 'A', 1)} (${word(owners, c.limit_by)})`)
   row('Contactor', t(c.closed))
   row('pilot', word(pilots, c.pilot))
   tick(steps, { ...point, ...c.steps })
