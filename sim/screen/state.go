@@ -45,9 +45,8 @@ type Seen struct {
 
 // Done is how an Operate ended; empty means that it was done.
 type Done struct {
-	Operate
-
-	Err string
+	Operate Operate
+	Err     string
 }
 
 func (Key) event()     {}
@@ -140,7 +139,7 @@ func (s State) Step(e Event) (State, []Effect) {
 	case Seen:
 		s.stepSeen(e)
 	case Done:
-		s.message = string(s.ids[e.Point]) + ": " + e.Words + ": "
+		s.message = string(s.ids[e.Operate.Point]) + ": " + e.Operate.Words + ": "
 		if e.Err == "" {
 			s.message += "done"
 		} else {
