@@ -30,6 +30,7 @@ func (t *transition) booted(e Booted) {
 			ID: v.Session.ID, Username: v.Session.Username, Reservation: v.Session.Reservation, Tariff: v.Session.Tariff,
 			Card: v.Session.Card, StartRegister: v.Session.StartRegister, Granted: true, Started: v.Session.Started,
 			SampledRegister: s.Meter.Last.Import, SampledAt: e.At, Ending: Ending{Reason: v.Session.Ending},
+			Limit: charge.SessionLimit{Energy: v.Session.Limit, Amount: v.Session.LimitAmount},
 		}
 		if s.Session.Started {
 			s.Session.Flow = FlowSuspended
@@ -114,6 +115,9 @@ func (t *transition) registered(e Registered) {
 func (t *transition) resumeOrEnd() {
 	s := &t.s
 	x := &s.Session
+	if x.Ending.Reason == "" && x.OtherMeter == "" && x.limitReached(s.Meter.Last.Import) {
+		x.Ending.Reason = charge.StopLimitReached
+	}
 	resumes := s.Policy.Resume && s.Plugged && s.Faults.Empty() && !s.Unavailable && x.Ending.Reason == "" && x.OtherMeter == ""
 	if x.ID == "" || resumes {
 		return

@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"cmp"
 	"encoding/json"
 	"slices"
 
@@ -24,7 +25,7 @@ func (t *transition) command(e CommandReceived) {
 	case *wire.Authorize:
 		t.ifFresh(e, func() { t.cardAuthorized(e, *o) })
 	case *wire.Stop:
-		t.ifFresh(e, func() { t.stop(e, o.SessionID) })
+		t.ifFresh(e, func() { t.stop(e, *o) })
 	case *wire.SetAvailability:
 		t.ifFresh(e, func() { t.setAvailability(e, o.Available) })
 	default:
@@ -129,6 +130,7 @@ func (t *transition) cancel(e CommandReceived, id charge.ReservationID) {
 
 func (t *transition) start(e CommandReceived, o wire.Start) {
 	s := &t.s
+	limit := charge.SessionLimit{Energy: o.Limit, Amount: o.LimitAmount}
 	switch {
 	case s.Session.ID == o.SessionID && s.Session.Ending.Reason == "":
 		t.accept(e)
@@ -136,6 +138,7 @@ func (t *transition) start(e CommandReceived, o wire.Start) {
 		return
 	case s.Pending.Session == o.SessionID:
 		t.replaceStartCommand(e)
+		s.Pending.Limit = limit
 		return
 	}
 	r := s.Reservation
@@ -155,6 +158,7 @@ func (t *transition) start(e CommandReceived, o wire.Start) {
 	}
 	t.beginStart(PendingStart{
 		Session: o.SessionID, Username: o.Username, Reservation: r.ID, Tariff: o.Tariff, Command: e.ID, Raw: e.Raw,
+		Limit: limit,
 	})
 }
 
@@ -171,12 +175,13 @@ func (t *transition) replaceStartCommand(e CommandReceived) {
 	t.accept(e)
 }
 
-func (t *transition) stop(e CommandReceived, id charge.SessionID) {
+func (t *transition) stop(e CommandReceived, o wire.Stop) {
+	id := o.SessionID
 	switch s := &t.s; {
 	case id == s.Session.ID && s.Session.Ending.Reason == "":
 		t.accept(e)
 		s.Session.Ending.Command = e.ID
-		t.beginEnding(charge.StopRemote)
+		t.beginEnding(cmp.Or(o.Reason, charge.StopRemote))
 	case id == s.Session.ID:
 		t.done(e, "already_ending")
 	case id == s.Pending.Session:

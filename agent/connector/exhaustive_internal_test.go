@@ -51,10 +51,18 @@ func alphabet() []stimulus {
 		at("contactor open", func(n Now) Event { return ContactChanged{Now: n} }),
 		at("power withheld", func(n Now) Event { return PowerWithheld{Now: n, Reason: "settling"} }),
 		at("no longer withheld", func(n Now) Event { return PowerWithheld{Now: n} }),
-		at("meter read", func(n Now) Event { return MeterRead{Now: n, Reading: Reading{BegunAt: n.At, Import: 1000}} }),
+		{words: "meter read", event: func(s State, n Now) Event {
+			return MeterRead{Now: n, Reading: Reading{BegunAt: n.At, Import: s.Meter.Last.Import}}
+		}},
+		{words: "limit reached", event: func(s State, n Now) Event {
+			if s.Session.ID == "" || s.Session.Ending.Reason != "" {
+				return TimerFired{n}
+			}
+			return MeterRead{Now: n, Reading: Reading{BegunAt: n.At, Import: s.Meter.Last.Import + 1}}
+		}},
 		order("`RESERVE`", &wire.Reserve{ReservationID: "r1", Username: "u1", Until: wall.Add(time.Minute)}),
 		order("`CANCEL_RESERVATION`", &wire.CancelReservation{ReservationID: "r1"}),
-		order("`START`", &wire.Start{SessionID: "s1", Username: "u1"}),
+		order("`START`", &wire.Start{SessionID: "s1", Username: "u1", Limit: 1}),
 		at("card", func(n Now) Event {
 			return CardAllowed{Now: n, Session: "s1", Username: "u1", Card: "k1", By: wire.GrantLocalList}
 		}),
@@ -109,7 +117,13 @@ func canonical(s State, now time.Duration) State {
 			*d = base
 		}
 	}
-	// Each reading is of its moment, and no register changes: these decide nothing.
+	// Registers count from the last one, up to the limit of 1 Wh.
+	energy := s.Meter.Last.Import - s.Session.StartRegister
+	s.Meter.Last.Import = 1000
+	if s.Session.ID != "" {
+		s.Session.StartRegister, s.Session.SampledRegister = 1000-min(energy, s.Session.Limit.Energy), 1000
+	}
+	// Each reading is of its moment: these decide nothing.
 	s.Meter.Last.BegunAt, s.Session.SampledAt, s.Reservation.Left = 0, 0, 0
 	s.PluggedAt = 0 // package cards compares it with that of other connectors
 	s.Pending.AskedAt, s.Session.Ending.OpenedAt = min(s.Pending.AskedAt, 1), min(s.Session.Ending.OpenedAt, 1)
@@ -153,7 +167,7 @@ func TestCanonicalKnowsAllTimes(t *testing.T) {
 // reservation of an earlier boot, with and without a vehicle and a reading.
 func roots(p Policy) []State {
 	now := Now{At: base, Wall: wall, Clock: charge.ClockSet}
-	session := SavedSession{ID: "s1", Username: "u1", StartRegister: 1000, Started: true}
+	session := SavedSession{ID: "s1", Username: "u1", StartRegister: 1000, Started: true, Limit: 1}
 	var all []State
 	for _, saved := range []Saved{
 		{Connector: 1},

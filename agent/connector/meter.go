@@ -39,6 +39,8 @@ func (t *transition) meterRead(e MeterRead) {
 		t.authorize(e.Reading.Import)
 	case x.Ending.isFinal(e.Reading.BegunAt, s.Closed):
 		t.closeSession(e.Reading.Import)
+	case x.Ending.Reason == "" && x.limitReached(e.Reading.Import):
+		t.beginEnding(charge.StopLimitReached)
 	case x.Flow == FlowOn:
 		t.sampleMeter()
 	}

@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"cmp"
 	"encoding/json"
 	"slices"
 	"time"
@@ -54,6 +55,9 @@ type SavedSession struct {
 	// resumed after a restart.
 	Ending charge.StopReason `json:"ending,omitempty"`
 	Card   charge.TokenHash  `json:"token_hash,omitempty"`
+	// Limits of the session; 0: none.
+	Limit       charge.WattHours `json:"limit_wh,omitempty"`
+	LimitAmount int64            `json:"limit_amount,omitempty"`
 }
 
 // noteEnding sets why the session, if there is one, is about to end; the first
@@ -102,7 +106,7 @@ func Replay(v Saved, rec wire.Record) Saved {
 		}
 		v.Session = SavedSession{
 			ID: rec.SessionID, Username: p.Username, Reservation: p.ReservationID, Tariff: p.Tariff, StartRegister: p.Register,
-			Card: p.TokenHash,
+			Card: p.TokenHash, Limit: p.Limit, LimitAmount: p.LimitAmount,
 		}
 		v.Finishing = false
 		v.noteRegister(&rec, p.Register)
@@ -180,7 +184,7 @@ func (v Saved) accepted(rec wire.Record, p *wire.CommandAccepted) Saved {
 		u.Session = o.SessionID
 	case *wire.Stop:
 		if o.SessionID == v.Session.ID {
-			v.Session.noteEnding(charge.StopRemote)
+			v.Session.noteEnding(cmp.Or(o.Reason, charge.StopRemote))
 		}
 	case *wire.SetAvailability:
 		v.Unavailable = !o.Available

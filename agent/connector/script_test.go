@@ -257,6 +257,16 @@ func (p *player) event(w []string) (connector.Event, error) {
 		}), nil
 	case "cancel":
 		return order(&wire.CancelReservation{ReservationID: charge.ReservationID(w[1])})
+	case "start_up_to": // session driver Wh minor units
+		energy, err := strconv.Atoi(w[3])
+		if err != nil {
+			return nil, err
+		}
+		amount, err := strconv.ParseInt(w[4], 10, 64)
+		if err != nil {
+			return nil, err
+		}
+		return order(&wire.Start{SessionID: charge.SessionID(w[1]), Username: charge.Username(w[2]), Limit: charge.WattHours(energy), LimitAmount: amount})
 	case "start":
 		return order(&wire.Start{
 			SessionID: charge.SessionID(w[1]), Username: charge.Username(w[2]), ReservationID: charge.ReservationID(word(3)), Tariff: "t2",
@@ -276,7 +286,7 @@ func (p *player) event(w []string) (connector.Event, error) {
 	case "card_stop":
 		return connector.CardStop{Now: p.now(), Session: charge.SessionID(w[1])}, nil
 	case "stop":
-		return order(&wire.Stop{SessionID: charge.SessionID(w[1])})
+		return order(&wire.Stop{SessionID: charge.SessionID(w[1]), Reason: charge.StopReason(word(2))})
 	case "available":
 		return order(&wire.SetAvailability{Available: w[1] == "true"})
 	case "unlock":

@@ -80,11 +80,11 @@ func (t *transition) authorize(register charge.WattHours) {
 	t.s.Finishing = false
 	t.s.Session = Session{
 		ID: p.Session, Username: p.Username, Reservation: p.Reservation, Tariff: p.Tariff, Card: p.Card, StartRegister: register,
-		SampledRegister: register, SampledAt: t.now.At,
+		SampledRegister: register, SampledAt: t.now.At, Limit: p.Limit,
 	}
 	t.record(p.Session, &wire.Authorized{
 		By: by, Username: p.Username, ReservationID: p.Reservation, CommandID: p.Command, Register: register, Tariff: p.Tariff,
-		TokenHash: p.Card,
+		TokenHash: p.Card, Limit: p.Limit.Energy, LimitAmount: p.Limit.Amount,
 	})
 	if p.Command != "" {
 		t.record("", &wire.CommandFinished{CommandID: p.Command, Command: p.commandType(), Result: wire.ResultDone})

@@ -154,6 +154,7 @@ type PendingStart struct {
 	PlugBy      time.Duration    // of waiting for the plug; 0: with the reservation
 	ReadBy      time.Duration    // of waiting for the meter; 0: not yet
 	AskedAt     time.Duration    // when the meter was asked
+	Limit       charge.SessionLimit
 }
 
 // Flow is whether power flows in a session.
@@ -184,6 +185,13 @@ type Session struct {
 	Ending          Ending
 	OtherMeter      string           // why the meter of this boot is not that of the session; it ends at LastRegister
 	LastRegister    charge.WattHours // the last register of the earlier boots, with OtherMeter
+	Limit           charge.SessionLimit
+}
+
+// limitReached reports whether the session has all the energy that it may have at
+// this register.
+func (x *Session) limitReached(register charge.WattHours) bool {
+	return x.ID != "" && x.Limit.Energy > 0 && register-x.StartRegister >= x.Limit.Energy
 }
 
 // Ending is the end of a session, which waits for its last register. Reason is

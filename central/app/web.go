@@ -68,13 +68,17 @@ func (d operatorAPI) Cancel(ctx context.Context, id charge.ReservationID) (web.A
 }
 
 // Start implements web.Orders.
-func (d operatorAPI) Start(ctx context.Context, cp charge.CPID, n charge.ConnectorID, username charge.Username) (web.Answer, error) {
-	return d.execute(ctx, place(cp, n)+" "+string(username), ingest.Order{Request: orders.OperatorStart{Target: orders.Target{CPID: cp, Connector: n}, Username: username}})
+func (d operatorAPI) Start(ctx context.Context, cp charge.CPID, n charge.ConnectorID, username charge.Username, limit charge.SessionLimit) (web.Answer, error) {
+	return d.execute(ctx, place(cp, n)+" "+string(username), ingest.Order{Request: orders.OperatorStart{
+		Target: orders.Target{CPID: cp, Connector: n}, Username: username, Limit: limit,
+	}})
 }
 
 // Charge implements web.Orders.
-func (d operatorAPI) Charge(ctx context.Context, cp charge.CPID, n charge.ConnectorID, username charge.Username) (web.Answer, error) {
-	return d.execute(ctx, place(cp, n)+" "+string(username), ingest.Order{Request: orders.OperatorCharge{Target: orders.Target{CPID: cp, Connector: n}, Username: username}})
+func (d operatorAPI) Charge(ctx context.Context, cp charge.CPID, n charge.ConnectorID, username charge.Username, limit charge.SessionLimit) (web.Answer, error) {
+	return d.execute(ctx, place(cp, n)+" "+string(username), ingest.Order{Request: orders.OperatorCharge{
+		Target: orders.Target{CPID: cp, Connector: n}, Username: username, Limit: limit,
+	}})
 }
 
 // Stop implements web.Orders.

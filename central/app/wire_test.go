@@ -230,6 +230,53 @@ func TestAChargeIsTwoCommands(t *testing.T) {
 	})
 }
 
+// A limit of money is on the wire as the energy that it buys at most. When the cost
+// reaches it, STOP follows with its reason, also after a restart of Central.
+func TestALimitIsOnTheWire(t *testing.T) {
+	path := db(t)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.kafka()
+		defer w.kafkaGone()
+		cfg := settings(path)
+		cfg.Tariff.PerKWh, cfg.Tariff.StartFee = "0.40", "1.00"
+		c := w.central(cfg)
+		o := w.others(cfg)
+		p := journaltest.New(t, "CP_1")
+		o.publish(wire.TopicEvents, p.All...)
+		time.Sleep(3 * time.Second)
+		const body = `{"cp_id":"CP_1","connector":1,"username":"ana","limit_amount":`
+		if a := c.ask(w, http.MethodPost, "/api/v1/sessions", body+"99}", ""); a.status != http.StatusConflict || !strings.Contains(a.body, "limit_too_small") {
+			t.Errorf("less than the start fee: %+v", a)
+		}
+		session := charge.SessionID(between(c.ask(w, http.MethodPost, "/api/v1/sessions", body+"300}", "").body, `"session_id":"`, `"`))
+		time.Sleep(3 * time.Second)
+		start := string(o.ordered("CP_1", wire.CommandStart))
+		if !strings.Contains(start, `"limit_wh":5012,"limit_amount":300`) {
+			t.Fatalf("START %s, want what 2.00 buys at 0.40, and the amount", start)
+		}
+		o.publish(wire.TopicEvents,
+			p.Write(1, session, &wire.Authorized{By: wire.GrantOrder, Username: "ana", Register: 1000, Tariff: "t1", Limit: 5012, LimitAmount: 300}),
+			p.Write(1, session, &wire.ChargingStarted{Register: 1000, Username: "ana"}))
+		time.Sleep(3 * time.Second)
+		if a := c.ask(w, http.MethodGet, "/api/v1/sessions/"+string(session), "", ""); !strings.Contains(a.body, `"limit_wh":5012,"limit_amount":300`) {
+			t.Errorf("the session: %+v", a)
+		}
+		if stop := o.ordered("CP_1", wire.CommandStop); stop != nil {
+			t.Fatalf("STOP too early: %s", stop)
+		}
+		c.stop()
+		c = w.central(cfg)
+		o.publish(wire.TopicEvents, p.Write(1, session, &wire.MeterRead{Register: 6012}))
+		time.Sleep(5 * time.Second)
+		if stop := string(o.ordered("CP_1", wire.CommandStop)); !strings.Contains(stop, string(session)) || !strings.Contains(stop, `"reason":"limit_reached"`) {
+			t.Errorf("STOP %s, want session %s with its reason", stop, session)
+		}
+		c.stop()
+		o.stop()
+	})
+}
+
 // A charging point that waits for admission is not reserved, and one that is admitted is.
 func TestAnAdmittedPointIsReserved(t *testing.T) {
 	path := db(t)

@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/bits"
 	"slices"
+	"sort"
 
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/money"
@@ -83,6 +84,15 @@ func (t Tariff) Cost(u Usage) money.Amount {
 		sum += l.Amount
 	}
 	return money.Amount{Minor: sum, Currency: t.Currency}
+}
+
+// Buys is the most energy of a session that costs no more than an amount, with the
+// start fee and without time; 0 if that is not even 1 Wh. It is the amount's upper
+// bound: time costs more. Free energy is charge.MaxSessionLimit.
+func (t Tariff) Buys(amount money.Minor) charge.WattHours {
+	return charge.WattHours(sort.Search(charge.MaxSessionLimit, func(n int) bool {
+		return t.Cost(Usage{Energy: charge.WattHours(n) + 1, Started: true}).Minor > amount
+	}))
 }
 
 // Lines are the parts of Cost, without those that have no price or no quantity. They

@@ -238,3 +238,19 @@ func TestASessionWithoutATariffHasTheOneOfItsGrant(t *testing.T) {
 		}
 	}
 }
+
+// What an amount buys costs no more than it; 1 Wh more does. Energy without a price is
+// not limited.
+func TestBuysIsTheMostEnergyForAnAmount(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		tariff, amount := anyTariff(t), money.Minor(rapid.Int64Range(1, 1_000_000).Draw(t, "amount"))
+		cost := func(e charge.WattHours) money.Minor { return tariff.Cost(ledger.Usage{Energy: e, Started: true}).Minor }
+		switch buys := tariff.Buys(amount); {
+		case buys > 0 && cost(buys) > amount:
+			t.Fatalf("%d Wh cost %d, more than %d", buys, cost(buys), amount)
+		case buys < charge.MaxSessionLimit && cost(buys+1) <= amount:
+			t.Fatalf("%d Wh, and one more costs %d of %d", buys, cost(buys+1), amount)
+		}
+	})
+}

@@ -3,6 +3,7 @@ package ledger
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/carga-ev/carga/internal/charge"
@@ -102,6 +103,18 @@ func (s *Session) Usage() Usage {
 		u.IdleSec = s.Spans[n-1].idleUntil(s.Spans[n-1].LastMS) / 1000
 	}
 	return u
+}
+
+// UsageAt is what an open session is priced by when its charging point shows a
+// register at an uptime of a boot, later than the last record.
+func (s *Session) UsageAt(boot charge.JournalID, uptimeMS int64, register charge.WattHours) Usage {
+	now := *s
+	now.Register = max(s.Register, register)
+	now.Spans = slices.Clone(s.Spans)
+	if n := len(now.Spans); n > 0 && now.Spans[n-1].Journal == boot {
+		now.Spans[n-1].LastMS = max(now.Spans[n-1].LastMS, uptimeMS)
+	}
+	return now.Usage()
 }
 
 func (sp *Span) idleUntil(end int64) int64 {

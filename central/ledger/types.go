@@ -195,8 +195,9 @@ type Session struct {
 	EndedAt       charge.Time      // by the charging point's clock; zero before
 	FirstSeenAt   charge.Time      // when its first record arrived, by Central's clock; no part of the ticket
 	Reason        charge.StopReason
-	Settled       bool   // ended by an operator; its later records lead to a correction ticket
-	Spans         []Span // one for each journal with records of it, in the order of arrival
+	Limit         charge.SessionLimit // as the grant names it
+	Settled       bool                // ended by an operator; its later records lead to a correction ticket
+	Spans         []Span              // one for each journal with records of it, in the order of arrival
 }
 
 // Energy is what the session used so far; 0 while its start is not known.

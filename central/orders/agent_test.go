@@ -1,6 +1,7 @@
 package orders_test
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 
@@ -102,7 +103,7 @@ func (a *agent) obey(c wire.Command, now charge.Time) {
 			a.finish(w.cmd, wire.ResultFailed, "stopped")
 		}
 		if o.Session == m.SessionID {
-			a.cp.Stop(c.Connector, charge.StopRemote)
+			a.cp.Stop(c.Connector, cmp.Or(m.Reason, charge.StopRemote))
 		}
 		a.finish(c, wire.ResultDone, "")
 	case *wire.SetAvailability:
@@ -246,6 +247,7 @@ func (a *agent) beginWaiting(id charge.ConnectorID) {
 	w := a.waiting[id]
 	delete(a.waiting, id)
 	a.over[string(w.start.SessionID)] = true
+	a.cp.Connectors[id].Limit = charge.SessionLimit{Energy: w.start.Limit, Amount: w.start.LimitAmount}
 	a.cp.Grant(id, w.start.SessionID, w.start.Username, w.start.Tariff)
 	a.finish(w.cmd, wire.ResultDone, "")
 	a.cp.Begin(id)

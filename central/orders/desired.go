@@ -50,7 +50,7 @@ func (x *step) endDesired(p *point, d *Desired, outcome string) {
 
 // desireStart makes a session desired and returns its id. With r, the driver's
 // reservation, it is desired until the end of r, else for StartTimeout.
-func (x *step) desireStart(t Target, user charge.Username, r *Reservation) charge.SessionID {
+func (x *step) desireStart(t Target, user charge.Username, r *Reservation, limit charge.SessionLimit) charge.SessionID {
 	d := Desired{
 		Kind: DesiredStart, CPID: t.CPID, Connector: t.Connector, SessionID: charge.SessionID(x.IDs()), Username: user,
 		Tariff: x.tariff(), Until: x.At.Add(x.s.cfg.StartTimeout),
@@ -58,6 +58,7 @@ func (x *step) desireStart(t Target, user charge.Username, r *Reservation) charg
 	if r != nil {
 		d.ReservationID, d.Tariff, d.Until = r.ID, r.Tariff, r.Until
 	}
+	d.Limit = x.withEnergy(limit, d.Tariff)
 	x.addDesired(d)
 	x.reconcile(t.CPID)
 	return d.SessionID
@@ -115,8 +116,10 @@ func (x *step) reconcileStart(cp *ledger.CP, p *point, d *Desired) {
 			return // its RESERVE comes first
 		}
 	}
-	x.issue(cp, d.Connector, &wire.Start{SessionID: d.SessionID, Username: d.Username, ReservationID: d.ReservationID, Tariff: d.Tariff},
-		subject{session: d.SessionID, reservation: d.ReservationID})
+	x.issue(cp, d.Connector, &wire.Start{
+		SessionID: d.SessionID, Username: d.Username, ReservationID: d.ReservationID, Tariff: d.Tariff,
+		Limit: d.Limit.Energy, LimitAmount: d.Limit.Amount,
+	}, subject{session: d.SessionID, reservation: d.ReservationID})
 }
 
 // reconcileStop ends the desired stop if its session ended; otherwise it ends the
@@ -200,6 +203,7 @@ func (x *step) adoptStart(p *point, c *Command, o *wire.Start) {
 	x.addDesired(Desired{
 		Kind: DesiredStart, CPID: c.CPID, Connector: c.Connector, SessionID: o.SessionID, Username: o.Username,
 		ReservationID: o.ReservationID, Tariff: o.Tariff, Until: until,
+		Limit: charge.SessionLimit{Energy: o.Limit, Amount: o.LimitAmount},
 	})
 }
 

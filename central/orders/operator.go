@@ -147,7 +147,9 @@ func (x *step) operatorStart(a OperatorStart) Reply {
 	case r != nil && r.Username != a.Username:
 		return Reply{Refused: wire.RefusedBusy}
 	case r != nil:
-		return x.startBy(r)
+		return x.startBy(r, a.Limit)
+	case x.tooSmall(a.Limit, x.tariff()):
+		return Reply{Refused: RefusedLimitTooSmall}
 	}
 	if t.Connector == 0 {
 		t, refusal = x.choose(&Request{CPID: a.CPID}, false)
@@ -157,16 +159,23 @@ func (x *step) operatorStart(a OperatorStart) Reply {
 	if refusal != "" {
 		return Reply{Refused: refusal}
 	}
-	return Reply{SessionID: x.desireStart(t, a.Username, nil), Target: t}
+	return Reply{SessionID: x.desireStart(t, a.Username, nil, a.Limit), Target: t}
 }
 
-// startBy makes the session of a reservation desired, unless it is already.
-func (x *step) startBy(r *Reservation) Reply {
+// startBy makes the session of a reservation desired, unless it is already. A session
+// that is desired keeps its limit: its START may be at the charging point.
+func (x *step) startBy(r *Reservation, limit charge.SessionLimit) Reply {
 	reply := Reply{ReservationID: r.ID, Target: Target{r.CPID, r.Connector}}
-	if d := x.s.point(r.CPID).startOf(r.ID); d != nil {
+	d := x.s.point(r.CPID).startOf(r.ID)
+	switch {
+	case x.tooSmall(limit, r.Tariff):
+		return Reply{Refused: RefusedLimitTooSmall}
+	case d == nil:
+		reply.SessionID = x.desireStart(reply.Target, r.Username, r, limit)
+	case d.Limit != x.withEnergy(limit, d.Tariff):
+		return Reply{Refused: RefusedLimitDiffers}
+	default:
 		reply.SessionID = d.SessionID
-	} else {
-		reply.SessionID = x.desireStart(reply.Target, r.Username, r)
 	}
 	return reply
 }
@@ -178,14 +187,17 @@ func (x *step) startBy(r *Reservation) Reply {
 func (x *step) operatorCharge(a OperatorCharge) Reply {
 	for _, r := range byMade(x.s.reservations) {
 		if r.Username == a.Username && r.Active(x.At) && (a.CPID == "" || a.CPID == r.CPID) && (a.Connector == 0 || a.Connector == r.Connector) {
-			return x.startBy(r)
+			return x.startBy(r, a.Limit)
 		}
 	}
-	reply := x.operatorReserve(OperatorReserve(a))
+	if x.tooSmall(a.Limit, x.tariff()) {
+		return Reply{Refused: RefusedLimitTooSmall}
+	}
+	reply := x.operatorReserve(OperatorReserve{Target: a.Target, Username: a.Username})
 	if reply.Refused != "" {
 		return reply
 	}
-	return x.startBy(x.s.reservations[reply.ReservationID])
+	return x.startBy(x.s.reservations[reply.ReservationID], a.Limit)
 }
 
 // operatorStop makes the end of a session desired. For a session that has not begun,

@@ -506,7 +506,7 @@ func (x *step) desireStartFor(q wire.DriverRequest) {
 		if d := x.s.point(held.CPID).startOf(held.ID); d != nil {
 			ev.SessionID = d.SessionID
 		} else {
-			ev.SessionID = x.desireStart(Target{held.CPID, held.Connector}, q.Username, held)
+			ev.SessionID = x.desireStart(Target{held.CPID, held.Connector}, q.Username, held, charge.SessionLimit{})
 		}
 	}
 	x.finish(&r, ev)

@@ -63,6 +63,7 @@ func (x *step) startEvent(n Now) {
 	first := x.s.firstEventAt == 0
 	if first {
 		x.s.firstEventAt = n.At
+		x.watchLimits()
 	}
 	if first || n.At < x.s.lastEventAt.Add(-minSetBack) {
 		x.repairTimes()
@@ -169,12 +170,20 @@ func (x *step) reconcile(id charge.CPID) {
 			x.reconcileSessions(cp, p)
 		}
 		x.stopEndedSessions(cp)
+		x.stopAtLimits(cp)
 		x.reconcileAvailability(cp)
 		x.reconcileList(cp)
+	}
+	limits := cp != nil && len(limited(cp)) > 0
+	if limits {
+		x.s.point(id)
 	}
 	if p = x.s.points[id]; p != nil {
 		x.sendDue(p)
 		x.s.updateDue(p, x.At)
+		if limits {
+			p.due = sooner(p.due, x.At.Add(limitInterval))
+		}
 	}
 }
 

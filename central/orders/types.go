@@ -81,6 +81,7 @@ type Desired struct {
 	ReservationID charge.ReservationID
 	Tariff        charge.TariffVersion
 	Available     bool
+	Limit         charge.SessionLimit // of a session to start
 	RequestedAt   charge.Time
 	Until         charge.Time // zero: no limit
 	EndedAt       charge.Time // zero: still desired
@@ -202,6 +203,11 @@ type View interface {
 	CPs() iter.Seq[*ledger.CP]
 	// Liveness returns whether a charging point can be reached at the moment now.
 	Liveness(id charge.CPID, now charge.Time) ledger.Liveness
+	// TariffOf returns the prices of a session by the version it names and the moment of
+	// its grant.
+	TariffOf(named charge.TariffVersion, grantedAt charge.Time) ledger.Tariff
+	// Running returns what an open session is priced by now.
+	Running(s *ledger.Session) ledger.Usage
 	// Session finds a session, also an ended one.
 	Session(id charge.SessionID) (ledger.Session, bool)
 	// Reservation finds the row of a reservation that State no longer holds.
@@ -319,6 +325,7 @@ type OperatorCancel struct{ ReservationID charge.ReservationID }
 type OperatorStart struct {
 	Target
 	Username charge.Username
+	Limit    charge.SessionLimit
 }
 
 // OperatorCharge reserves a connector for a driver and starts a session there, which
@@ -327,6 +334,7 @@ type OperatorStart struct {
 type OperatorCharge struct {
 	Target
 	Username charge.Username
+	Limit    charge.SessionLimit
 }
 
 // OperatorStop stops a session that is running or waits for its plug.
@@ -471,6 +479,8 @@ const (
 	RefusedSessionEnded       = "session_ended"       // there is nothing to stop
 	RefusedSessionOrphaned    = "session_orphaned"    // its charging point no longer knows it
 	RefusedReservationEnded   = "reservation_ended"   // there is nothing to cancel
+	RefusedLimitTooSmall      = "limit_too_small"     // the amount does not buy 1 Wh
+	RefusedLimitDiffers       = "limit_differs"       // the session was asked for with another limit
 	RefusedUnknownCard        = "unknown_card"        // there is no such card
 	RefusedCardExists         = "card_exists"         // the card is issued already
 	RefusedManyCards          = "too_many_cards"      // the local list is full

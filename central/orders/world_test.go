@@ -50,6 +50,8 @@ type world struct {
 	lists        map[charge.CPID]orders.LocalList
 	fence        charge.Epoch
 	refused      map[string]int
+	tariff       ledger.Tariff
+	usage        *ledger.Usage // of running sessions, in place of that of their records
 	numbers      orders.Numbers
 	published    []wire.CentralEvent
 	sent         []wire.Command
@@ -176,6 +178,15 @@ func (w *world) CPs() iter.Seq[*ledger.CP] {
 			}
 		}
 	}
+}
+
+func (w *world) TariffOf(charge.TariffVersion, charge.Time) ledger.Tariff { return w.tariff }
+
+func (w *world) Running(s *ledger.Session) ledger.Usage {
+	if w.usage != nil {
+		return *w.usage
+	}
+	return s.Usage()
 }
 
 func (w *world) Liveness(id charge.CPID, _ charge.Time) ledger.Liveness { return w.live[id] }

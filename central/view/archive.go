@@ -54,6 +54,8 @@ type Session struct {
 	StartedAt     charge.Time          `json:"started_at,omitzero"`
 	StoppedAt     charge.Time          `json:"stopped_at,omitzero"`
 	Settled       bool                 `json:"settled"` // an operator ended it without its charging point
+	Limit         charge.WattHours     `json:"limit_wh,omitempty"`
+	LimitAmount   int64                `json:"limit_amount,omitempty"` // of the cost, in minor units of the tariff's currency
 }
 
 // Ticket is a priced, immutable session. A session has one ticket; one that was
@@ -119,6 +121,9 @@ type Reservation struct {
 	Reason    string               `json:"reason,omitempty"`
 	MadeAt    charge.Time          `json:"made_at"`
 	ExpiresAt charge.Time          `json:"expires_at"`
+	// NotStarted is why the session that was to start by it did not, as its START ended;
+	// absent while one may start. Lists leave it out.
+	NotStarted string `json:"not_started,omitempty"`
 }
 
 // Command is one command to a charging point, with the times of its states. A time
@@ -257,7 +262,7 @@ func SessionOf(v *ledger.Session) Session {
 	return Session{
 		ID: v.ID, CPID: v.CPID, Connector: v.Connector, Username: v.Username, ReservationID: v.ReservationID, State: state,
 		Reason: v.Reason, Start: v.Start, Last: v.Register, AuthorizedAt: v.AuthorizedAt, StartedAt: v.StartedAt, StoppedAt: v.EndedAt,
-		Settled: v.Settled,
+		Settled: v.Settled, Limit: v.Limit.Energy, LimitAmount: v.Limit.Amount,
 	}
 }
 

@@ -111,6 +111,8 @@ type Connector struct {
 	SessionID     charge.SessionID     `json:"session_id,omitempty"`
 	SessionSince  charge.Time          `json:"session_since,omitzero"` // when energy flowed first, or before that the grant, by the charging point's clock
 	Username      charge.Username      `json:"username,omitempty"`
+	Limit         charge.WattHours     `json:"limit_wh,omitempty"`   // of the running session, of its energy
+	LimitCost     string               `json:"limit_cost,omitempty"` // of the running session, of its cost; as Cost
 	ReservationID charge.ReservationID `json:"reservation_id,omitempty"`
 	ReservedUntil charge.Time          `json:"reserved_until,omitzero"`
 	WaitsFor      orders.WaitingFor    `json:"waits_for,omitempty"` // an order that its charging point has not confirmed
@@ -136,7 +138,7 @@ func (c *CP) SameState(o *CP) bool {
 // telemetry, from Power to Cost, and their time.
 func (c *Connector) SameState(o *Connector) bool {
 	return c.Connector == o.Connector && c.Status == o.Status && c.Available == o.Available && c.SessionID == o.SessionID && c.SessionSince == o.SessionSince &&
-		c.Username == o.Username && c.ReservationID == o.ReservationID && c.ReservedUntil == o.ReservedUntil &&
+		c.Username == o.Username && c.Limit == o.Limit && c.LimitCost == o.LimitCost && c.ReservationID == o.ReservationID && c.ReservedUntil == o.ReservedUntil &&
 		c.WaitsFor == o.WaitsFor && c.WaitsSince == o.WaitsSince && c.Rated == o.Rated && c.Currency == o.Currency && slices.Equal(c.Faults, o.Faults)
 }
 

@@ -69,3 +69,13 @@ func ParseDecimal(text string) (v int64, decimals int, err error) {
 	}
 	return v, len(fraction), nil
 }
+
+// SessionLimit is what a driver wants of a session at most; 0 is no limit. The session ends
+// when the first one is reached.
+type SessionLimit struct {
+	Energy WattHours
+	Amount int64 // in minor units of the tariff's currency
+}
+
+// MaxSessionLimit bounds both limits.
+const MaxSessionLimit = 1 << 40

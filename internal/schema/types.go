@@ -143,6 +143,11 @@ func special(field string) *node {
 		return integer(0, maxElectric)
 	case "SetLimit.limit_ma", "ConnectorTelemetry.limit_ma", "ConnectorState.max_ma", "ConnectorState.safe_ma":
 		return integer(0, wire.MaxLimit)
+	case "Start.limit_wh", "Start.limit_amount", "Authorized.limit_wh", "Authorized.limit_amount":
+		return integer(1, charge.MaxSessionLimit)
+	// Empty is the same as absent.
+	case "Stop.reason":
+		return oneOf("", string(charge.StopRemote), string(charge.StopLimitReached))
 	case "Suspended.by":
 		return oneOf("ev", "evse")
 	// Texts that the decoder treats as identifiers.

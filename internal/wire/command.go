@@ -208,12 +208,16 @@ func (o *CancelReservation) validate(c *check) {
 }
 
 // Start orders a session. Without a vehicle the agent waits for the plug. It is
-// idempotent in SessionID.
+// idempotent in SessionID. The agent ends the session when its energy reaches
+// Limit. LimitAmount is for Central, which alone knows prices: the agent repeats it
+// in authorized.
 type Start struct {
 	SessionID     charge.SessionID     `json:"session_id"`
 	Username      charge.Username      `json:"username"`
 	ReservationID charge.ReservationID `json:"reservation_id,omitempty"`
 	Tariff        charge.TariffVersion `json:"tariff,omitempty"`
+	Limit         charge.WattHours     `json:"limit_wh,omitempty"`     // 0: none
+	LimitAmount   int64                `json:"limit_amount,omitempty"` // in minor units of the tariff's currency; 0: none
 }
 
 // CommandType implements Order.
@@ -225,12 +229,26 @@ func (o *Start) validate(c *check) {
 	c.name("username", string(o.Username))
 	c.optionalID("reservation_id", string(o.ReservationID))
 	c.optionalID("tariff", string(o.Tariff))
+	c.limits(o.Limit, o.LimitAmount)
+}
+
+// limits checks the limits of a session. One that is absent is none.
+func (c *check) limits(energy charge.WattHours, amount int64) {
+	c.limit("limit_wh", int64(energy))
+	c.limit("limit_amount", amount)
+}
+
+func (c *check) limit(field string, v int64) {
+	if v != 0 || slices.Contains(c.keys, field) {
+		c.within(field, v, 1, charge.MaxSessionLimit)
+	}
 }
 
 // Stop orders one session to end, and no other. It succeeds if the session has
-// ended already.
+// ended already. Reason is why it ends: empty is remote.
 type Stop struct {
-	SessionID charge.SessionID `json:"session_id"`
+	SessionID charge.SessionID  `json:"session_id"`
+	Reason    charge.StopReason `json:"reason,omitempty"`
 }
 
 // CommandType implements Order.
@@ -239,6 +257,9 @@ func (*Stop) CommandType() CommandType { return CommandStop }
 func (o *Stop) validate(c *check) {
 	c.require("session_id")
 	c.id("session_id", string(o.SessionID))
+	if o.Reason != "" {
+		c.oneOf("reason", string(o.Reason), string(charge.StopRemote), string(charge.StopLimitReached))
+	}
 }
 
 // SetAvailability puts a connector out of service, or back into service;

@@ -242,7 +242,9 @@ type Authorized struct {
 	Until         charge.Time          `json:"until,omitzero"`
 	Register      charge.WattHours     `json:"register_wh"`
 	Tariff        charge.TariffVersion `json:"tariff,omitempty"`
-	TokenHash     charge.TokenHash     `json:"token_hash,omitempty"` // of the card that began it
+	TokenHash     charge.TokenHash     `json:"token_hash,omitempty"`   // of the card that began it
+	Limit         charge.WattHours     `json:"limit_wh,omitempty"`     // as in START
+	LimitAmount   int64                `json:"limit_amount,omitempty"` // as in START
 }
 
 // RecordType implements Payload.
@@ -258,6 +260,7 @@ func (p *Authorized) validate(c *check) {
 	c.register("register_wh", p.Register)
 	c.optionalID("tariff", string(p.Tariff))
 	c.optionalHash("token_hash", p.TokenHash)
+	c.limits(p.Limit, p.LimitAmount)
 }
 
 // ReservationEnded reports that a reservation ended without being used.

@@ -3,6 +3,7 @@ package wire_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -82,6 +83,31 @@ func TestRefusesData(t *testing.T) {
 				t.Errorf("got %v, want a DecodeError at %s", err, c.field)
 			}
 		})
+	}
+}
+
+// TestRefusesLimits: a limit is at least 1; none is left out. A STOP has one of two
+// reasons.
+func TestRefusesLimits(t *testing.T) {
+	const command = `{"v":1,"id":"c","n":1,"central":"1-00000000000000ab","journal":"j","cp_id":"CP","connector":1,"type":"%s",` +
+		`"issued_at":"2026-11-22T10:00:00.000Z","sent_at":"2026-11-22T10:00:00.000Z","expires_at":"2026-11-22T10:00:05.000Z","data":{"session_id":"s",%s}}`
+	for _, c := range []struct{ kind, data, field string }{
+		{"START", `"username":"ana"`, ""},
+		{"START", `"username":"ana","limit_wh":1,"limit_amount":1`, ""},
+		{"START", `"username":"ana","limit_wh":0`, "data.limit_wh"},
+		{"START", `"username":"ana","limit_wh":-5`, "data.limit_wh"},
+		{"START", `"username":"ana","limit_amount":0`, "data.limit_amount"},
+		{"STOP", `"reason":"limit_reached"`, ""},
+		{"STOP", `"reason":"unplugged"`, "data.reason"},
+	} {
+		m, err := wire.DecodeCommand(fmt.Appendf(nil, command, c.kind, c.data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = m.Order()
+		if de := new(wire.DecodeError); c.field == "" && err != nil || c.field != "" && (!errors.As(err, &de) || de.Field != c.field) {
+			t.Errorf("%s {%s}: got %v, want an error at %q", c.kind, c.data, err, c.field)
+		}
 	}
 }
 

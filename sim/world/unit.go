@@ -229,6 +229,12 @@ func (u *unit) Liveness(id charge.CPID, now charge.Time) ledger.Liveness {
 	return ledger.OrderLiveness(link, since, now)
 }
 
+// TariffOf implements orders.View.
+func (*unit) TariffOf(charge.TariffVersion, charge.Time) ledger.Tariff { return tariff() }
+
+// Running implements orders.View, without telemetry.
+func (*unit) Running(s *ledger.Session) ledger.Usage { return s.Usage() }
+
 // Session implements orders.View.
 func (u *unit) Session(id charge.SessionID) (ledger.Session, bool) {
 	if s, ok := u.sessions[id]; ok {

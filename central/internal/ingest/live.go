@@ -660,6 +660,9 @@ func (l *Live) connector(p *livePoint, k *connectorView, now charge.Time) (out v
 		u.Energy = out.Energy
 		cost = l.tariff(k).Cost(u)
 		out.Cost, out.Currency = cost.Decimal(), cost.Currency
+		if k.limitAmount > 0 {
+			out.LimitCost = money.Amount{Minor: k.limitAmount, Currency: cost.Currency}.Decimal()
+		}
 	}
 	return out, cost
 }
@@ -676,6 +679,21 @@ func telemetryOf(p *livePoint, id charge.ConnectorID) *wire.ConnectorTelemetry {
 		}
 	}
 	return nil
+}
+
+// running returns what an open session is priced by now, by its latest telemetry.
+func (l *Live) running(s *ledger.Session) ledger.Usage {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p := l.points[s.CPID]
+	if p == nil {
+		return s.Usage()
+	}
+	t := telemetryOf(p, s.Connector)
+	if t == nil || t.SessionID != s.ID {
+		return s.Usage()
+	}
+	return s.UsageAt(p.telemetry.Journal, p.telemetry.UptimeMS, t.Register)
 }
 
 // tariff returns the tariff of the session of a connector.

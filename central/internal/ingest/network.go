@@ -13,6 +13,7 @@ import (
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/money"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -43,6 +44,7 @@ type connectorView struct {
 	usage         ledger.Usage         // of the session, up to its last record
 	tariff        charge.TariffVersion // that the session names
 	authorizedAt  charge.Time          // when it was granted
+	limitAmount   money.Minor          // of its cost; 0: none
 }
 
 // same reports whether only numbers differ, for which readers are not woken:
@@ -52,7 +54,7 @@ func (v *pointView) same(o *pointView) bool {
 		return false
 	}
 	return slices.EqualFunc(v.Connectors, o.Connectors, func(x, y connectorView) bool {
-		return x.SameState(&y.Connector) && x.usage.Started == y.usage.Started && x.tariff == y.tariff
+		return x.SameState(&y.Connector) && x.usage.Started == y.usage.Started && x.tariff == y.tariff && x.limitAmount == y.limitAmount
 	})
 }
 
@@ -128,6 +130,7 @@ func (w *Writer) connectorView(cp *ledger.CP, k *ledger.Connector, now charge.Ti
 		v.Username, v.sessionUser, v.startRegister = s.Username, s.Username, s.Start
 		v.usage, v.tariff, v.authorizedAt = s.Usage(), s.Tariff, s.AuthorizedAt
 		v.Energy, v.SessionSince = s.Energy(), cmp.Or(s.StartedAt, s.AuthorizedAt)
+		v.Limit, v.limitAmount = s.Limit.Energy, money.Minor(s.Limit.Amount)
 	} else {
 		v.SessionID = "" // the session has its ticket, although the charging point still reports it
 	}

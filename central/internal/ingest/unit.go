@@ -521,6 +521,14 @@ func (u *unit) Liveness(id charge.CPID, now charge.Time) ledger.Liveness {
 	return ledger.OrderLiveness(link, since, now)
 }
 
+// TariffOf implements orders.View.
+func (u *unit) TariffOf(named charge.TariffVersion, grantedAt charge.Time) ledger.Tariff {
+	return u.env.TariffOf(named, grantedAt)
+}
+
+// Running implements orders.View.
+func (u *unit) Running(s *ledger.Session) ledger.Usage { return u.w.live.running(s) }
+
 // Session implements orders.View.
 func (u *unit) Session(id charge.SessionID) (ledger.Session, bool) {
 	if i, ok := u.changeIndex[rowKey{kind: sessionRow, id: string(id)}]; ok {

@@ -169,6 +169,17 @@ func (s *Store) ReservationOf(ctx context.Context, owner charge.Username, id cha
 	return rowOrNone("read reservation", v, err)
 }
 
+// notStarted returns why the session of a reservation did not start; "" while it may
+// start, once it did, and when the reservation ended instead.
+func (s *Store) notStarted(ctx context.Context, id charge.ReservationID) (reason string, err error) {
+	err = s.ro.QueryRowContext(ctx, "SELECT iif(ended_at=0 OR outcome IN ('done','reservation_ended'),'',outcome) FROM desired_states "+
+		"WHERE reservation_id=? AND reservation_id<>'' AND kind='start' ORDER BY rowid DESC LIMIT 1", string(id)).Scan(&reason)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	return reason, wrap("read how the start ended", err)
+}
+
 // CommandOf returns a command that was written for a driver by id, or with owner ""
 // any; ok is false if there is none. A command names its driver itself, or by the
 // session or reservation that it is about.

@@ -136,7 +136,7 @@ func (b *ledgerRows) addSession(s *ledger.Session) {
 	*rows = append(*rows, string(s.ID), string(s.CPID), int64(s.Connector), string(s.State), string(s.Username),
 		string(s.ReservationID), string(s.Tariff), string(s.By), int64(s.Start), s.StartKnown, int64(s.Register),
 		s.Started, int64(s.AuthorizedAt), int64(s.StartedAt), int64(s.EndedAt), int64(s.FirstSeenAt), string(s.Reason),
-		s.Settled, list(s.Spans))
+		s.Settled, list(s.Spans), int64(s.Limit.Energy), s.Limit.Amount)
 }
 
 func (b *ledgerRows) addGap(g *ledger.Gap) {

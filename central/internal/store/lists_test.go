@@ -275,3 +275,34 @@ func TestSums(t *testing.T) {
 		}
 	}
 }
+
+// TestAReservationShowsWhyItsSessionDidNotStart: the last start of it decides; none that
+// is desired, done, or ended with the reservation is shown.
+func TestAReservationShowsWhyItsSessionDidNotStart(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "c.db"))
+	write(t, s, func(tx *store.Tx) error {
+		effects := []orders.Effect{}
+		for i, c := range []struct {
+			id      charge.ReservationID
+			outcome string
+			ended   charge.Time
+		}{
+			{"none", "", 0}, {"wanted", "occupied", 5}, {"wanted", "", 0}, {"refused", "meter_failed", 5}, {"done", "done", 5}, {"over", "reservation_ended", 5},
+		} {
+			effects = append(effects, orders.SaveReservation{Reservation: orders.Reservation{ID: c.id, CPID: "CP_1", Connector: 1, Username: "ana", Until: 1000, EndedAt: 9}})
+			if c.id != "none" {
+				effects = append(effects, orders.SaveDesired{Desired: orders.Desired{
+					Kind: orders.DesiredStart, CPID: "CP_1", Connector: 1, SessionID: charge.SessionID(fmt.Sprint("s", i)), ReservationID: c.id, EndedAt: c.ended,
+					Outcome: c.outcome, Limit: charge.SessionLimit{Energy: 7000, Amount: 350},
+				}})
+			}
+		}
+		return tx.Orders(effects)
+	})
+	for id, want := range map[charge.ReservationID]string{"none": "", "wanted": "", "refused": "meter_failed", "done": "", "over": ""} {
+		v, err := s.Archive().Reservation(t.Context(), "ana", id)
+		if err != nil || v == nil || v.NotStarted != want {
+			t.Errorf("%s: got %+v, %v; want %q", id, v, err, want)
+		}
+	}
+}

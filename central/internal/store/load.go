@@ -188,7 +188,7 @@ func scanConnector(r scanner) (cp charge.CPID, k ledger.Connector, err error) {
 func scanSession(r scanner) (v ledger.Session, err error) {
 	err = r.Scan(&v.ID, &v.CPID, &v.Connector, &v.State, &v.Username, &v.ReservationID, &v.Tariff, &v.By, &v.Start,
 		&v.StartKnown, &v.Register, &v.Started, &v.AuthorizedAt, &v.StartedAt, &v.EndedAt, &v.FirstSeenAt, &v.Reason,
-		&v.Settled, jsonOf{&v.Spans})
+		&v.Settled, jsonOf{&v.Spans}, &v.Limit.Energy, &v.Limit.Amount)
 	v.Spans = nilIfEmpty(v.Spans)
 	return v, err
 }
@@ -284,7 +284,7 @@ func (s *Store) LoadOrders(ctx context.Context, st *orders.State) error {
 		load("desired states", "SELECT "+desiredCols+" FROM desired_states WHERE ended_at=0 ORDER BY requested_at,rowid", func(rows *sql.Rows) error {
 			var w orders.Desired
 			err := rows.Scan(&w.Kind, &w.CPID, &w.Connector, &w.SessionID, &w.Username, &w.ReservationID, &w.Tariff,
-				&w.Available, &w.RequestedAt, &w.Until, &w.EndedAt, &w.Outcome)
+				&w.Available, &w.RequestedAt, &w.Until, &w.EndedAt, &w.Outcome, &w.Limit.Energy, &w.Limit.Amount)
 			if err == nil {
 				st.LoadDesired(w)
 			}

@@ -45,7 +45,7 @@ func (tx *Tx) order(t *tables, e orders.Effect) error {
 		w := &e.Desired
 		return wrap("write desired state", tx.exec(t.desired.one, string(w.Kind), string(w.CPID), int64(w.Connector),
 			string(w.SessionID), string(w.Username), string(w.ReservationID), string(w.Tariff), w.Available,
-			int64(w.RequestedAt), int64(w.Until), int64(w.EndedAt), w.Outcome))
+			int64(w.RequestedAt), int64(w.Until), int64(w.EndedAt), w.Outcome, int64(w.Limit.Energy), w.Limit.Amount))
 	case orders.SaveCommand:
 		return wrap("write command", tx.command(t, &e.Command))
 	case orders.SaveRequest:

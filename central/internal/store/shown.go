@@ -100,7 +100,12 @@ func (a Archive) Reservations(ctx context.Context, q view.Query) ([]view.Reserva
 
 // Reservation returns one reservation of a driver, or with owner "" of any.
 func (a Archive) Reservation(ctx context.Context, owner charge.Username, id charge.ReservationID) (*view.Reservation, error) {
-	return shown(shownReservation)(a.s.ReservationOf(ctx, owner, id))
+	v, err := shown(shownReservation)(a.s.ReservationOf(ctx, owner, id))
+	if err != nil || v == nil {
+		return nil, err
+	}
+	v.NotStarted, err = a.s.notStarted(ctx, id)
+	return v, err
 }
 
 // Commands returns a page of commands.

@@ -223,6 +223,26 @@ type reserveInput struct {
 	}
 }
 
+// Limits are what a driver wants of a session at most.
+type Limits struct {
+	Energy int64 `json:"limit_wh,omitempty" minimum:"1" maximum:"1099511627776" doc:"the charging point ends the session at this energy; absent: no limit"`
+	Amount int64 `json:"limit_amount,omitempty" minimum:"1" maximum:"1099511627776" doc:"the session ends at this cost, in minor units of the tariff's currency; absent: no limit"`
+}
+
+func (l Limits) limit() charge.SessionLimit {
+	return charge.SessionLimit{Energy: charge.WattHours(l.Energy), Amount: l.Amount}
+}
+
+// chargeInput is the body of a request to charge.
+type chargeInput struct {
+	Body struct {
+		CPID      string `json:"cp_id,omitempty" maxLength:"36" pattern:"^[A-Za-z0-9_-]{1,36}$" doc:"absent: the free one that has been idle longest"`
+		Connector int    `json:"connector,omitempty" minimum:"0" maximum:"64" dependentRequired:"cp_id" doc:"absent: any free connector of it"`
+		Username  string `json:"username,omitempty" minLength:"1" maxLength:"64" doc:"a driver may leave it out, and names no other"`
+		Limits
+	}
+}
+
 // startInput is the body of a session. The connector must be named: the driver
 // stands in front of it.
 type startInput struct {
@@ -230,6 +250,7 @@ type startInput struct {
 		CPID      string `json:"cp_id" maxLength:"36" pattern:"^[A-Za-z0-9_-]{1,36}$"`
 		Connector int    `json:"connector" minimum:"1" maximum:"64"`
 		Username  string `json:"username,omitempty" minLength:"1" maxLength:"64" doc:"a driver may leave it out, and names no other"`
+		Limits
 	}
 }
 
@@ -316,17 +337,17 @@ func (s *Server) orderRoutes(api huma.API) {
 			if err != nil {
 				return nil, err
 			}
-			a, err := s.orders.Start(ctx, charge.CPID(in.Body.CPID), charge.ConnectorID(in.Body.Connector), driver)
+			a, err := s.orders.Start(ctx, charge.CPID(in.Body.CPID), charge.ConnectorID(in.Body.Connector), driver, in.Body.limit())
 			return s.answer("start", a, err)
 		})
 	huma.Register(api, order("charge", "/charges",
 		"Reserve a connector for a driver, and start a session there when the driver plugs in", http.StatusAccepted),
-		func(ctx context.Context, in *reserveInput) (*orderOutput, error) {
+		func(ctx context.Context, in *chargeInput) (*orderOutput, error) {
 			driver, err := s.reserving(ctx, "charge", in.Body.Username)
 			if err != nil {
 				return nil, err
 			}
-			a, err := s.orders.Charge(ctx, charge.CPID(in.Body.CPID), charge.ConnectorID(in.Body.Connector), driver)
+			a, err := s.orders.Charge(ctx, charge.CPID(in.Body.CPID), charge.ConnectorID(in.Body.Connector), driver, in.Body.limit())
 			return s.answer("charge", a, err)
 		})
 	huma.Register(api, order("stop", "/sessions/{id}/stop", "Stop a session", http.StatusAccepted),

@@ -62,6 +62,8 @@ func badRequests() []badRequest {
 		{"5 cp_id with a NUL", "GET", "/api/v1/cps/CP%00", "", nil, 422, "path.cp", ""},
 		{"5 connector -1", "POST", "/api/v1/sessions", `{"cp_id":"CP_001","connector":-1,"username":"d"}`, nil, 422, "body.connector", ""},
 		{"5 connector 2^63", "POST", "/api/v1/sessions", `{"cp_id":"CP_001","connector":9223372036854775808,"username":"d"}`, nil, 422, "body.connector", ""},
+		{"5 limit 0", "POST", "/api/v1/charges", `{"username":"d","limit_wh":0}`, nil, 422, "body.limit_wh", ""},
+		{"5 limit below 0", "POST", "/api/v1/charges", `{"username":"d","limit_amount":-1}`, nil, 422, "body.limit_amount", ""},
 		{"5 cp_id with a wildcard", "POST", "/api/v1/sessions", `{"cp_id":"+","connector":1,"username":"d"}`, nil, 422, "body.cp_id", ""},
 		{"5 limit -1", "GET", "/api/v1/tickets?limit=-1", "", nil, 422, "query.limit", ""},
 		{"5 limit 1e9", "GET", "/api/v1/tickets?limit=1e9", "", nil, 422, "query.limit", ""},

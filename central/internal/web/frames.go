@@ -145,6 +145,7 @@ func (s *stateRow) forOthers() *stateRow {
 	other := *s
 	other.Alarm, other.Agent = "", ""
 	other.SessionID, other.SessionSince, other.Username, other.ReservationID, other.WaitsFor, other.WaitsSince, other.Currency = "", 0, "", "", "", 0, ""
+	other.Limit, other.LimitCost = 0, ""
 	return &other
 }
 

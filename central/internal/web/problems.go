@@ -38,6 +38,8 @@ func kinds() map[string]kind {
 		"unknown_alarm":          {http.StatusNotFound, "there is no such alarm"},
 		"alarm_cleared":          {http.StatusConflict, "the alarm is cleared already"},
 		"alarm_lasts":            {http.StatusConflict, "what the alarm reports is still so"},
+		"limit_too_small":        {http.StatusConflict, "the amount does not buy 1 Wh by the present prices"},
+		"limit_differs":          {http.StatusConflict, "this session is asked for already with another limit: cancel its reservation first"},
 		"unknown_card":           {http.StatusNotFound, "there is no such card"},
 		"card_exists":            {http.StatusConflict, "the card is issued already: change it, or delete it first"},
 		"too_many_cards":         {http.StatusConflict, "the local lists hold 1000 cards: issue this one with \"offline\": false, or set that of another"},

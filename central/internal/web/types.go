@@ -49,8 +49,8 @@ var ErrUnderWay = errors.New("the order is under way")
 type Orders interface {
 	Reserve(ctx context.Context, cp charge.CPID, n charge.ConnectorID, driver charge.Username) (Answer, error) // cp "" picks one
 	Cancel(ctx context.Context, id charge.ReservationID) (Answer, error)
-	Start(ctx context.Context, cp charge.CPID, n charge.ConnectorID, driver charge.Username) (Answer, error)
-	Charge(ctx context.Context, cp charge.CPID, n charge.ConnectorID, driver charge.Username) (Answer, error) // reserve, as Reserve, and start
+	Start(ctx context.Context, cp charge.CPID, n charge.ConnectorID, driver charge.Username, limit charge.SessionLimit) (Answer, error)
+	Charge(ctx context.Context, cp charge.CPID, n charge.ConnectorID, driver charge.Username, limit charge.SessionLimit) (Answer, error) // reserve, as Reserve, and start
 	Stop(ctx context.Context, id charge.SessionID) (Answer, error)
 	SetAvailability(ctx context.Context, cp charge.CPID, n charge.ConnectorID, available bool) (Answer, error) // cp "" means all, n 0 all of it
 	Simulate(ctx context.Context, cp charge.CPID, n charge.ConnectorID, action string, f charge.Fault) (Answer, error)

@@ -116,12 +116,20 @@ func (d *orderLog) Cancel(ctx context.Context, id charge.ReservationID) (web.Ans
 	return d.receive(ctx, "cancel %s", id)
 }
 
-func (d *orderLog) Start(ctx context.Context, cp charge.CPID, n charge.ConnectorID, username charge.Username) (web.Answer, error) {
-	return d.receive(ctx, "start %s %d %s", cp, n, username)
+func (d *orderLog) Start(ctx context.Context, cp charge.CPID, n charge.ConnectorID, username charge.Username, limit charge.SessionLimit) (web.Answer, error) {
+	return d.receive(ctx, "start %s %d %s%s", cp, n, username, upTo(limit))
 }
 
-func (d *orderLog) Charge(ctx context.Context, cp charge.CPID, n charge.ConnectorID, username charge.Username) (web.Answer, error) {
-	return d.receive(ctx, "charge %s %d %s", cp, n, username)
+func (d *orderLog) Charge(ctx context.Context, cp charge.CPID, n charge.ConnectorID, username charge.Username, limit charge.SessionLimit) (web.Answer, error) {
+	return d.receive(ctx, "charge %s %d %s%s", cp, n, username, upTo(limit))
+}
+
+// upTo names a limit; "" without one.
+func upTo(l charge.SessionLimit) string {
+	if l == (charge.SessionLimit{}) {
+		return ""
+	}
+	return fmt.Sprintf(" up to %d %d", l.Energy, l.Amount)
 }
 
 func (d *orderLog) Stop(ctx context.Context, id charge.SessionID) (web.Answer, error) {
@@ -374,6 +382,8 @@ func TestOrders(t *testing.T) {
 		{"/api/v1/reservations", `{"cp_id":"CP_001","connector":1,"username":"driver1"}`, "reserve CP_001 1 driver1"},
 		{"/api/v1/reservations/r-1/cancel", ``, "cancel r-1"},
 		{"/api/v1/sessions", `{"cp_id":"CP_001","connector":1,"username":"driver1"}`, "start CP_001 1 driver1"},
+		{"/api/v1/sessions", `{"cp_id":"CP_001","connector":1,"username":"driver1","limit_wh":7000}`, "start CP_001 1 driver1 up to 7000 0"},
+		{"/api/v1/charges", `{"username":"driver1","limit_wh":7000,"limit_amount":350}`, "charge  0 driver1 up to 7000 350"},
 		{"/api/v1/sessions/s-1/stop", ``, "stop s-1"},
 		{"/api/v1/availability", `{"all":true,"available":false}`, "availability  0 false"},
 		{"/api/v1/availability", `{"cp_id":"CP_001","available":true}`, "availability CP_001 0 true"},

@@ -20,7 +20,8 @@ type Connector struct {
 	Available bool
 	Register  charge.WattHours
 	Session   charge.SessionID
-	Start     charge.WattHours // register at the grant of Session
+	Start     charge.WattHours    // register at the grant of Session
+	Limit     charge.SessionLimit // of the next grant
 	User      charge.Username
 	Reserved  charge.ReservationID // the reservation that Session used; "": none
 	Tariff    charge.TariffVersion
@@ -162,7 +163,8 @@ func (cp *ChargingPoint) Unplug(id charge.ConnectorID) {
 func (cp *ChargingPoint) Grant(id charge.ConnectorID, session charge.SessionID, user charge.Username, tariff charge.TariffVersion) {
 	o := cp.Connectors[id]
 	o.Session, o.Start, o.User, o.Tariff, o.Reserved = session, o.Register, user, tariff, ""
-	a := &wire.Authorized{By: wire.GrantOrder, Username: user, Register: o.Register, Tariff: tariff}
+	a := &wire.Authorized{By: wire.GrantOrder, Username: user, Register: o.Register, Tariff: tariff, Limit: o.Limit.Energy, LimitAmount: o.Limit.Amount}
+	o.Limit = charge.SessionLimit{}
 	if o.Held != nil {
 		a.By, a.ReservationID, o.Reserved = wire.GrantReservation, o.Held.ReservationID, o.Held.ReservationID
 		o.Held = nil

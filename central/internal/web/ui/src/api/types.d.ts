@@ -1186,6 +1186,27 @@ export interface components {
             /** @description whether charging points admit it without Central */
             offline?: boolean;
         };
+        ChargeInputBody: {
+            /**
+             * Format: int64
+             * @description absent: any free connector of it
+             */
+            connector?: number;
+            /** @description absent: the free one that has been idle longest */
+            cp_id?: string;
+            /**
+             * Format: int64
+             * @description the session ends at this cost, in minor units of the tariff's currency; absent: no limit
+             */
+            limit_amount?: number;
+            /**
+             * Format: int64
+             * @description the charging point ends the session at this energy; absent: no limit
+             */
+            limit_wh?: number;
+            /** @description a driver may leave it out, and names no other */
+            username?: string;
+        };
         ClearAlarmInputBody: {
             /** @description your name, and why it is cleared */
             note: string;
@@ -1213,6 +1234,9 @@ export interface components {
             /** Format: int64 */
             energy_wh: number;
             faults?: string[] | null;
+            limit_cost?: string;
+            /** Format: int64 */
+            limit_wh?: number;
             /** Format: int64 */
             power_w: number;
             /** Format: int64 */
@@ -1534,6 +1558,7 @@ export interface components {
             cp_id: string;
             expires_at: string;
             made_at: string;
+            not_started?: string;
             reason?: string;
             reservation_id: string;
             state: string;
@@ -1566,6 +1591,10 @@ export interface components {
             /** Format: int64 */
             connector: number;
             cp_id: string;
+            /** Format: int64 */
+            limit_amount?: number;
+            /** Format: int64 */
+            limit_wh?: number;
             reason?: string;
             /** Format: int64 */
             register_start_wh: number;
@@ -1612,6 +1641,16 @@ export interface components {
             /** Format: int64 */
             connector: number;
             cp_id: string;
+            /**
+             * Format: int64
+             * @description the session ends at this cost, in minor units of the tariff's currency; absent: no limit
+             */
+            limit_amount?: number;
+            /**
+             * Format: int64
+             * @description the charging point ends the session at this energy; absent: no limit
+             */
+            limit_wh?: number;
             /** @description a driver may leave it out, and names no other */
             username?: string;
         };
@@ -3768,7 +3807,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["ReserveInputBody"];
+                "application/json": components["schemas"]["ChargeInputBody"];
             };
         };
         responses: {

@@ -10,6 +10,7 @@ import { kept } from '../lib/settings.svelte'
 import { title } from '../lib/title.svelte'
 import { toasts } from '../lib/toasts.svelte'
 import { self } from './self.svelte'
+import type { Limit } from './limit'
 import { type Data, Service, fresh, ticketOf } from './service.svelte'
 
 export const nameOf = (s: RowState): string => s.name || s.cp_id
@@ -76,15 +77,15 @@ class Own {
     this.#newsText = `• ${this.#news}`
   }
 
-  begin(cp: string, connector: number): void {
+  begin(cp: string, connector: number, limit: Limit): void {
     this.finished = null
-    this.#run(fresh(self.name, cp, connector))
+    this.#run(fresh(self.name, cp, connector, limit))
   }
 
   /** Begins to charge at a connector that is reserved already. */
-  use(s: RowState): void {
+  use(s: RowState, limit: Limit): void {
     this.finished = null
-    this.#run({ ...fresh(self.name, s.cp_id, s.connector), reservation: s.reservation_id ?? '' })
+    this.#run({ ...fresh(self.name, s.cp_id, s.connector, limit), reservation: s.reservation_id ?? '' })
   }
 
   #run(data: Data): void {

@@ -4,6 +4,7 @@ import { type Answer, type Command, type Page, Problem, type Reservation, type S
 import { t } from '../lib/i18n.svelte'
 import { live } from '../lib/live.svelte'
 import { ended } from '../lib/orders'
+import type { Limit } from './limit'
 
 export type Phase = 'waiting' | 'asking' | 'plug' | 'charging' | 'finished' | 'refused' | 'cancelled'
 
@@ -21,10 +22,11 @@ export type Data = {
   unwanted: boolean // the driver has ended it: what is on its way is ended too
   why: string // a word of t.drive.why
   ticket: Ticket | null
+  limit?: Limit
 }
 
-export const fresh = (username: string, cp = '', connector = 0): Data => ({
-  key: newKey(), username, any: cp === '', cp, connector, phase: 'asking', reservation: '', session: '', tried: 0, unwanted: false, why: '', ticket: null,
+export const fresh = (username: string, cp = '', connector = 0, limit: Limit = {}): Data => ({
+  key: newKey(), username, any: cp === '', cp, connector, phase: 'asking', reservation: '', session: '', tried: 0, unwanted: false, why: '', ticket: null, limit,
 })
 
 /** How many charging points are asked for any free one. */
@@ -96,7 +98,7 @@ export class Service {
 
   /** Has a connector reserved and the session ordered: one order. The session begins when the driver plugs in. */
   async #ask(d: Data): Promise<void> {
-    const body = { username: d.username, ...(d.any ? {} : { cp_id: d.cp }), ...(d.any || !d.connector ? {} : { connector: d.connector }) }
+    const body = { username: d.username, ...(d.any ? {} : { cp_id: d.cp }), ...(d.any || !d.connector ? {} : { connector: d.connector }), ...d.limit }
     const a = await post<Answer>('charges', body, `${d.key}.charge.${d.tried}`)
     const id = a.commands?.[0] ?? ''
     this.#set({ cp: a.cp_id ?? d.cp, connector: a.connector ?? d.connector, reservation: a.reservation_id ?? '', session: a.session_id ?? '' })
@@ -123,7 +125,8 @@ export class Service {
       if (await this.#open(d.session)) return this.#set({ phase: 'charging' })
       return this.#set({ phase: 'refused', why: r.reason === 'expired' ? 'reservation_expired' : r.reason || 'other' })
     }
-    // Central waits for the start as long as it wants it: then the charging point has refused it.
+    if (r.not_started) return this.#giveUp('refused', r.not_started)
+    // Central waits for the start as long as it wants it.
     this.#idle = live.link === 'live' && live.row(d.cp, d.connector)?.state.waits_for === undefined ? this.#idle + 1 : 0
     if (this.#idle >= 5) await this.#giveUp('refused', 'other')
   }

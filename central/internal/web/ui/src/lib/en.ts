@@ -678,6 +678,8 @@ export const en = {
     card_exists: 'This card is issued already. Change it, or delete it first.',
     too_many_cards: 'The lists of the charging points hold 1000 cards. Issue this one without "Charges without a connection too".',
     bad_card: 'This card cannot be issued like this.',
+    limit_too_small: 'This amount does not buy any energy. Choose a larger one.',
+    limit_differs: 'This session was asked for already with another limit. Cancel its reservation first.',
     too_many: 'This driver has all the reservations that are allowed. End one first.',
     fenced: 'Another Central took over; this one does not order. Use that one, or lift the fence.',
     sign_in_required: 'You are not signed in any more. Sign in and try again.',

@@ -679,6 +679,8 @@ export const es: Messages = {
     card_exists: 'Esta tarjeta ya está emitida. Cámbiela o bórrela antes.',
     too_many_cards: 'Las listas de los puntos de carga tienen 1000 tarjetas. Emita esta sin «Carga también sin conexión».',
     bad_card: 'Esta tarjeta no se puede emitir así.',
+    limit_too_small: 'Con este importe no se compra energía. Elija uno mayor.',
+    limit_differs: 'Esta sesión ya se pidió con otro límite. Cancele antes su reserva.',
     too_many: 'Este conductor tiene todas las reservas permitidas. Termine una primero.',
     fenced: 'Otra Central tomó el relevo; esta no ordena. Use aquella, o levante el bloqueo.',
     sign_in_required: 'Su entrada ha caducado. Entre de nuevo y reintente.',
