@@ -310,7 +310,7 @@ func TestFaultIsSynced(t *testing.T) {
 // TestAllEvents: an event that is added to the core is added here too.
 func TestAllEvents(t *testing.T) {
 	var known, want []string
-	for _, e := range events {
+	for _, e := range events() {
 		known = append(known, reflect.TypeOf(e).Name())
 	}
 	sources, err := filepath.Glob("../../point/*.go")
