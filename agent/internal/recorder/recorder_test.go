@@ -265,7 +265,8 @@ func TestQueueFull(t *testing.T) {
 		})
 	})
 	r, notes := play(t, ring)
-	if len(notes) != 1 || !strings.Contains(notes[0], "steps are not recorded") || r.Differences > 0 || r.Damaged > 0 || r.Steps < queued {
+	// Twice if the queue was full before the recorder's goroutine first ran.
+	if len(notes) < 1 || len(notes) > 2 || !strings.Contains(notes[0], "steps are not recorded") || r.Differences > 0 || r.Damaged > 0 || r.Steps < queued {
 		t.Errorf("%+v %q", r, notes)
 	}
 }
