@@ -35,8 +35,10 @@ func (r *running) checkHealth(reg *health.Registry) {
 	if r.cfg.Hardware.Kind == HardwareRPi {
 		reg.SetInformational("outputs", r.outputTrouble == "", r.outputTrouble)
 	}
-	trouble := r.recorder.Trouble()
-	reg.SetInformational("recorder", trouble == "", trouble)
+	if r.recorder != nil {
+		trouble := r.recorder.Trouble()
+		reg.SetInformational("recorder", trouble == "", trouble)
+	}
 	// The network is only information here: without it the charging point works.
 	link := r.up.Link()
 	up := health.Status{Name: "uplink", Up: link.Up, Since: link.Since, Informational: true}

@@ -84,6 +84,29 @@ func TestReplayOfASession(t *testing.T) {
 	})
 }
 
+// TestReplayOfAFullJournal: that there is space again is known by a check of the disk
+// that looks like the one before.
+func TestReplayOfAFullJournal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPoint(t, nil)
+		ring := journaltest.New()
+		p.recorder = func() (journal.FS, error) { return ring, nil }
+		p.play(func() {
+			p.start()
+			p.ready()
+			p.disk.breaks(app.ErrNoSpace)
+			p.do(p.board.Plug(1))
+			time.Sleep(10 * time.Second)
+			p.do(p.board.Unplug(1))
+			time.Sleep(10 * time.Second)
+			p.disk.breaks(nil)
+			time.Sleep(10 * time.Second)
+			p.session()
+		})
+		replayed(t, ring)
+	})
+}
+
 // TestRecorderNeverStopsCharging: a disk that the flight recorder cannot write costs
 // its records alone; they go on by themselves.
 func TestRecorderNeverStopsCharging(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"github.com/carga-ev/carga/agent/class"
 	"github.com/carga-ev/carga/agent/connector"
 	"github.com/carga-ev/carga/agent/delivery"
+	"github.com/carga-ev/carga/agent/limits"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
 )
@@ -21,6 +22,9 @@ type Snapshot struct {
 	Config     Config
 	Connectors []connector.State
 	Cards      cards.State
+	Limits     limits.State
+	Limited    []charge.Limit
+	Measured   []charge.Limit
 	Registered bool
 	Disk       DiskSnapshot
 
@@ -66,7 +70,8 @@ type JobSnapshot struct {
 func (s *State) Snapshot() Snapshot {
 	d := &s.disk
 	v := Snapshot{
-		Config: s.cfg, Connectors: slices.Clone(s.connectors), Cards: s.cards, Registered: s.registered,
+		Config: s.cfg, Connectors: slices.Clone(s.connectors), Cards: s.cards, Limits: s.limits,
+		Limited: slices.Clone(s.limited), Measured: slices.Clone(s.measured), Registered: s.registered,
 		Held: s.held, Position: s.position, Delivery: s.delivery, Commands: s.commands.Snapshot(),
 		Conn: s.conn, Presence: s.presence, PresenceAt: s.presenceAt, Described: s.described, TelemetryAt: s.telemetryAt,
 		BadMessages: s.badMessages, Stopping: s.stopping, Ended: s.ended, Drained: s.drained, Timer: s.timer,
@@ -77,6 +82,7 @@ func (s *State) Snapshot() Snapshot {
 		},
 	}
 	v.Cards.Waiting = slices.Clone(s.cards.Waiting)
+	v.Limits.Commands = slices.Clone(s.limits.Commands)
 	v.Delivery.RolledBack = slices.Clone(s.delivery.RolledBack)
 	for _, j := range d.waiting {
 		o := JobSnapshot{Connector: j.connector, Token: j.token, Now: j.now}
@@ -92,7 +98,8 @@ func (s *State) Snapshot() Snapshot {
 func Resume(v Snapshot) *State {
 	d := &v.Disk
 	s := &State{
-		cfg: v.Config, connectors: v.Connectors, cards: v.Cards, registered: v.Registered,
+		cfg: v.Config, connectors: v.Connectors, cards: v.Cards, limits: v.Limits,
+		limited: v.Limited, measured: v.Measured, registered: v.Registered,
 		held: v.Held, position: v.Position, delivery: v.Delivery,
 		commands: delivery.RestoreCommands(v.Config.CP, v.Config.Journal, v.Commands),
 		conn:     v.Conn, presence: v.Presence, presenceAt: v.PresenceAt, described: v.Described, telemetryAt: v.TelemetryAt,

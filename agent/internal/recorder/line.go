@@ -40,9 +40,9 @@ type head struct {
 
 // boot is the input of point.Boot, and what it did.
 type boot struct {
-	Now    point.Now       `json:"now"`
-	Config point.Config    `json:"config"`
-	Found  point.Recovered `json:"found"`
+	Now       point.Now       `json:"now"`
+	Config    point.Config    `json:"config"`
+	Recovered point.Recovered `json:"recovered"`
 	did
 }
 
@@ -109,12 +109,33 @@ func decodeLine(raw []byte) (l line, err error) {
 	return l, json.Unmarshal(body, &l)
 }
 
-// events are all events of the core. Their names in a file are those of their types.
-var events = []point.Event{
-	point.PilotChanged{}, point.ContactChanged{}, point.PowerWithheld{}, point.FaultSeen{}, point.FaultGone{}, point.MeterRead{},
-	point.LocalStop{}, point.Operated{}, point.Appended{}, point.AppendFailed{}, point.PositionSaved{}, point.DiskChecked{},
-	point.Connected{}, point.Disconnected{}, point.Confirmed{}, point.AckReceived{}, point.CommandReceived{}, point.BadMessage{},
-	point.TimerFired{}, point.Shutdown{}, point.CardPresented{},
+// events returns all events of the core. Their names in a file are those of their
+// types.
+func events() []point.Event {
+	return []point.Event{
+		point.PilotChanged{},
+		point.ContactChanged{},
+		point.PowerWithheld{},
+		point.LimitApplied{},
+		point.FaultSeen{},
+		point.FaultGone{},
+		point.MeterRead{},
+		point.LocalStop{},
+		point.Operated{},
+		point.Appended{},
+		point.AppendFailed{},
+		point.PositionSaved{},
+		point.DiskChecked{},
+		point.Connected{},
+		point.Disconnected{},
+		point.Confirmed{},
+		point.AckReceived{},
+		point.CommandReceived{},
+		point.BadMessage{},
+		point.TimerFired{},
+		point.Shutdown{},
+		point.CardPresented{},
+	}
 }
 
 // memory is what a line leaves out, since the line before has it. Writer and reader
@@ -208,7 +229,7 @@ func (m *memory) decode(s *step) (now point.Now, e point.Event, err error) {
 		now.Clock = s.Clock
 	}
 	m.follow(now)
-	for _, known := range events {
+	for _, known := range events() {
 		t := reflect.TypeOf(known)
 		if t.Name() != s.Event {
 			continue

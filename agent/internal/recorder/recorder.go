@@ -82,7 +82,7 @@ func New(open func() (journal.FS, error), cfg *point.Config, log *slog.Logger) *
 // Boot records point.Boot.
 func (r *Recorder) Boot(cfg point.Config, now point.Now, found point.Recovered, effects []point.Effect) {
 	if r != nil {
-		r.queue <- entry{boot: &boot{Now: now, Config: cfg, Found: found}, effects: effects} // it is the first
+		r.queue <- entry{boot: &boot{Now: now, Config: cfg, Recovered: found}, effects: effects} // it is the first
 	}
 }
 

@@ -265,7 +265,8 @@ func TestQueueFull(t *testing.T) {
 		})
 	})
 	r, notes := play(t, ring)
-	if len(notes) != 1 || !strings.Contains(notes[0], "steps are not recorded") || r.Differences > 0 || r.Damaged > 0 || r.Steps < queued {
+	// Twice if the queue was full before the recorder's goroutine first ran.
+	if len(notes) < 1 || len(notes) > 2 || !strings.Contains(notes[0], "steps are not recorded") || r.Differences > 0 || r.Damaged > 0 || r.Steps < queued {
 		t.Errorf("%+v %q", r, notes)
 	}
 }
@@ -310,7 +311,7 @@ func TestFaultIsSynced(t *testing.T) {
 // TestAllEvents: an event that is added to the core is added here too.
 func TestAllEvents(t *testing.T) {
 	var known, want []string
-	for _, e := range events {
+	for _, e := range events() {
 		known = append(known, reflect.TypeOf(e).Name())
 	}
 	sources, err := filepath.Glob("../../point/*.go")

@@ -166,7 +166,7 @@ func (p *player) line(l *line) error {
 func (p *player) boot(b *boot) error {
 	item := p.item
 	item.Boot, item.Now = true, b.Now
-	p.core, item.Effects = point.Boot(b.Config, b.Now, b.Found)
+	p.core, item.Effects = point.Boot(b.Config, b.Now, b.Recovered)
 	p.memory, p.differs = memory{}, false
 	p.compare(&item, b.did)
 	return p.show(item)
