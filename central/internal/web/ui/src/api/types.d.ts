@@ -1563,6 +1563,7 @@ export interface components {
         };
         Session: {
             authorized_at?: string;
+            clock?: string;
             /** Format: int64 */
             connector: number;
             cp_id: string;
@@ -1641,6 +1642,7 @@ export interface components {
             sessions: number;
         };
         Ticket: {
+            clock?: string;
             /** Format: int64 */
             connector: number;
             corrects?: string;
