@@ -33,7 +33,7 @@ const (
 // site is a charging point with its hardware and disk, which outlive its boots.
 // Central is there after connect.
 type site struct {
-	t       testing.TB
+	t       *testing.T
 	at      time.Duration // since the beginning of the test
 	disk    *journaltest.Disk
 	outlets []*outlet
@@ -75,7 +75,8 @@ func defaultPolicy() connector.Policy {
 	return connector.Policy{FreeVend: true, Rated: rated, SampleEnergy: i.MeterReadWh, SampleInterval: i.MeterRead}
 }
 
-func newSite(t testing.TB, connectors int) *site {
+func newSite(t *testing.T, connectors int) *site {
+	t.Helper()
 	s := &site{t: t, disk: journaltest.New(), policy: defaultPolicy(), clock: charge.ClockSynced, known: map[charge.JournalID]charge.Seq{}}
 	for range connectors {
 		s.outlets = append(s.outlets, &outlet{pilot: charge.PilotA, power: rated, joules: firstRegister * 3_600_000})
