@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/carga-ev/carga/central/internal/client"
+	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/view"
 )
 
@@ -54,6 +55,9 @@ func ticketRow(t view.Ticket) [][]string {
 	id := t.ID
 	if t.Corrects != "" {
 		id += " corrects " + t.Corrects
+	}
+	if t.Clock != ledger.ClockFine {
+		id += " clock " + string(t.Clock)
 	}
 	return [][]string{{
 		ended, string(t.CPID), fmt.Sprint(t.Connector), dash(t.Username), t.Energy.KWh() + " kWh", t.Cost + " " + string(t.Currency),

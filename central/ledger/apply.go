@@ -95,6 +95,7 @@ func (f *fold) applyRecord() {
 		f.linkJournal(j, 0) // a gap covered record 1 so far
 		touch(&f.journals, j)
 	}
+	f.learnTime()
 	f.extendDuration(f.cp.Sessions[f.rec.SessionID])
 	f.extendSettledDuration(p)
 	if reg, ok := p.(*wire.Registered); ok {

@@ -84,6 +84,7 @@ func (f *fold) noteFlow(s *Session, p wire.Payload) {
 		return
 	}
 	sp, at := &s.Spans[i], f.rec.UptimeMS
+	sp.noteMoment(p, f.rec)
 	switch p := p.(type) {
 	case *wire.Suspended:
 		if p.By == "ev" {

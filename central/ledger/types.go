@@ -88,6 +88,7 @@ type Journal struct {
 	FirstWrittenAt charge.Time         // `at` of its first record applied, by the agent's clock
 	Clock          charge.ClockQuality // of that moment; unset if it was far ahead of the reception
 	GrownAt        charge.Time         // when its last new record was applied, by Central's clock
+	Boot           BootTime            // when the boot began, by the clock of the charging point
 }
 
 // Connector is one connector in one boot, as its records report it.
@@ -219,6 +220,11 @@ type Span struct {
 	PausedMS int64 `json:",omitzero"`
 	ActiveMS int64 `json:",omitzero"`
 	StopMS   int64 `json:",omitzero"`
+	// Uptimes of the grant and of the start of charging, and the worst quality of the
+	// clock at these and at the stop, if it was not synchronised: see CorrectTimes.
+	GrantMS int64               `json:",omitzero"`
+	StartMS int64               `json:",omitzero"`
+	Clock   charge.ClockQuality `json:",omitzero"`
 }
 
 // Ticket is the priced, immutable result of a session, or the correction of one.

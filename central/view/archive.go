@@ -56,6 +56,12 @@ type Session struct {
 	Settled       bool                 `json:"settled"` // an operator ended it without its charging point
 	Limit         charge.WattHours     `json:"limit_wh,omitempty"`
 	LimitAmount   int64                `json:"limit_amount,omitempty"` // of the cost, in minor units of the tariff's currency
+	// Clock is what is to be known of these times. "corrected": the clock of the
+	// charging point was wrong or unsure, and the times are computed from a later
+	// synchronised one; "set": they are of a clock that was set once and never
+	// synchronised; "unset": of one that was never set, so they are absent. No note: the
+	// clock was synchronised.
+	Clock ledger.ClockNote `json:"clock,omitempty"`
 }
 
 // Ticket is a priced, immutable session. A session has one ticket; one that was
@@ -82,6 +88,9 @@ type Ticket struct {
 	Lines      []Line `json:"lines,omitempty"`
 	Tax        string `json:"tax,omitempty"`         // in Cost
 	TaxPercent string `json:"tax_percent,omitempty"` // of the price without tax
+	// Clock is what is to be known of StoppedAt and of the times of the session: see
+	// Session.
+	Clock ledger.ClockNote `json:"clock,omitempty"`
 }
 
 // Period is the length of the periods of a summary, in UTC.

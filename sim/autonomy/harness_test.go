@@ -33,7 +33,7 @@ const (
 // site is a charging point with its hardware and disk, which outlive its boots.
 // Central is there after connect.
 type site struct {
-	t       testing.TB
+	t       *testing.T
 	at      time.Duration // since the beginning of the test
 	disk    *journaltest.Disk
 	outlets []*outlet
@@ -41,6 +41,7 @@ type site struct {
 	run     *boot // nil: no power
 
 	policy  connector.Policy
+	clock   charge.ClockQuality
 	central *ledgertest.Book
 	known   map[charge.JournalID]charge.Seq // by Central, without a gap
 }
@@ -74,8 +75,9 @@ func defaultPolicy() connector.Policy {
 	return connector.Policy{FreeVend: true, Rated: rated, SampleEnergy: i.MeterReadWh, SampleInterval: i.MeterRead}
 }
 
-func newSite(t testing.TB, connectors int) *site {
-	s := &site{t: t, disk: journaltest.New(), policy: defaultPolicy(), known: map[charge.JournalID]charge.Seq{}}
+func newSite(t *testing.T, connectors int) *site {
+	t.Helper()
+	s := &site{t: t, disk: journaltest.New(), policy: defaultPolicy(), clock: charge.ClockSynced, known: map[charge.JournalID]charge.Seq{}}
 	for range connectors {
 		s.outlets = append(s.outlets, &outlet{pilot: charge.PilotA, power: rated, joules: firstRegister * 3_600_000})
 	}
@@ -115,7 +117,7 @@ func (s *site) newID() string {
 
 // now is the time of a step.
 func (s *site) now() point.Now {
-	return point.Now{Now: connector.Now{At: s.at - s.run.bootedAt, Wall: s.wall(), Clock: charge.ClockSynced}, Rand: uint64(s.ids)}
+	return point.Now{Now: connector.Now{At: s.at - s.run.bootedAt, Wall: s.wall(), Clock: s.clock}, Rand: uint64(s.ids)}
 }
 
 // start switches the power on: the agent reads its journal and boots. It reports

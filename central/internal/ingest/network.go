@@ -129,7 +129,8 @@ func (w *Writer) connectorView(cp *ledger.CP, k *ledger.Connector, now charge.Ti
 	if s := cp.Sessions[k.Session]; s != nil {
 		v.Username, v.sessionUser, v.startRegister = s.Username, s.Username, s.Start
 		v.usage, v.tariff, v.authorizedAt = s.Usage(), s.Tariff, s.AuthorizedAt
-		v.Energy, v.SessionSince = s.Energy(), cmp.Or(s.StartedAt, s.AuthorizedAt)
+		at, _ := s.CorrectTimes(cp.BootOf)
+		v.Energy, v.SessionSince = s.Energy(), cmp.Or(at.StartedAt, at.AuthorizedAt)
 		v.Limit, v.limitAmount = s.Limit.Energy, money.Minor(s.Limit.Amount)
 	} else {
 		v.SessionID = "" // the session has its ticket, although the charging point still reports it

@@ -73,8 +73,9 @@ const (
 	pointCols = "cp_id,admitted,name,place,agent,simulated,first_seen_at,present,waiting_journal,named,conn,online," +
 		"presence_at,first_journal,first_seq,next_journal,next_seq,last_journal,last_seq,position,epoch_lead,faults,forked_at,fork,held_up_since,mismatch_at,silent_at," +
 		"newest_journal"
-	journalCols = "cp_id,journal,registered,followed,last,hash,after_journal,after_seq,root,reported,conn,opened_at,wrote_at,clock,grown_at"
-	connCols    = "cp_id,journal,connector,rated_w,plugged,available,reported,faults,session_id,phase,finishing," +
+	journalCols = "cp_id,journal,registered,followed,last,hash,after_journal,after_seq,root,reported,conn,opened_at,wrote_at,clock,grown_at," +
+		"boot_at,boot_clock,boot_seq"
+	connCols = "cp_id,journal,connector,rated_w,plugged,available,reported,faults,session_id,phase,finishing," +
 		"held_id,held_by,held_until,held_tariff,register_wh,idle_since"
 	meterCols = "cp_id,connector,known,first_wh,last_wh,carried_wh,billed_wh,running_wh," +
 		"first_at,last_at,last_journal,last_uptime_ms,before_known,before_counted_wh,before_last_wh,before_at," +

@@ -71,7 +71,7 @@ func (b *ledgerRows) add(c ledger.Change) error {
 		j := &c.Journal
 		b.journals = append(b.journals, string(c.CPID), string(j.ID), j.Registered, int64(j.LastFollowed), int64(j.Last), j.Hash, string(j.After.Journal),
 			int64(j.After.Seq), j.Root, list(j.Reported), int64(j.Conn), int64(j.OpenedAt), int64(j.FirstWrittenAt),
-			string(j.Clock), int64(j.GrownAt), int64(j.GrownAt))
+			string(j.Clock), int64(j.GrownAt), int64(j.Boot.At), string(j.Boot.Clock), int64(j.Boot.Seq), int64(j.GrownAt))
 	case ledger.ConnectorChanged:
 		k := &c.Connector
 		b.connectors = append(b.connectors, string(c.CPID), string(k.Journal), int64(k.ID), int64(k.Rated), k.Plugged,

@@ -173,7 +173,8 @@ func scanPoint(r scanner) (p ledger.Point, err error) {
 
 func scanJournal(r scanner) (cp charge.CPID, j ledger.Journal, err error) {
 	err = r.Scan(&cp, &j.ID, &j.Registered, &j.LastFollowed, &j.Last, &j.Hash, &j.After.Journal, &j.After.Seq, &j.Root, jsonOf{&j.Reported}, &j.Conn,
-		&j.OpenedAt, &j.FirstWrittenAt, &j.Clock, &j.GrownAt)
+		&j.OpenedAt, &j.FirstWrittenAt, &j.Clock, &j.GrownAt,
+		&j.Boot.At, &j.Boot.Clock, &j.Boot.Seq)
 	j.Reported = nilIfEmpty(j.Reported)
 	return cp, j, err
 }

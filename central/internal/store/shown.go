@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"slices"
 	"time"
 
@@ -65,12 +66,39 @@ func shownAlarm(a *AlarmRow) view.Alarm { return view.AlarmOf(a.N, &a.Alarm) }
 
 // Sessions returns a page of sessions.
 func (a Archive) Sessions(ctx context.Context, q view.Query) ([]view.Session, error) {
-	return shownPage(ctx, q, a.s.Sessions, view.SessionOf)
+	q.Now = charge.At(time.Now())
+	rows, err := a.s.Sessions(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	return a.shownSessions(ctx, rows)
 }
 
 // Session returns one session of a driver, or with owner "" of any.
 func (a Archive) Session(ctx context.Context, owner charge.Username, id charge.SessionID) (*view.Session, error) {
-	return shown(view.SessionOf)(a.s.SessionOf(ctx, owner, id))
+	row, ok, err := a.s.SessionOf(ctx, owner, id)
+	if err != nil || !ok {
+		return nil, err
+	}
+	all, err := a.shownSessions(ctx, []ledger.Session{row})
+	if err != nil {
+		return nil, err
+	}
+	return &all[0], nil
+}
+
+// shownSessions shows sessions with their times as they are known now.
+func (a Archive) shownSessions(ctx context.Context, rows []ledger.Session) ([]view.Session, error) {
+	notes, err := a.s.correctTimes(ctx, rows)
+	if err != nil {
+		return nil, fmt.Errorf("correct times: %w", err)
+	}
+	out := make([]view.Session, len(rows))
+	for i := range rows {
+		out[i] = view.SessionOf(&rows[i])
+		out[i].Clock = notes[i]
+	}
+	return out, nil
 }
 
 // SumTickets returns the totals of the tickets that a query selects, at most

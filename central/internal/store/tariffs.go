@@ -45,6 +45,10 @@ func (a Archive) priced(ctx context.Context, rows []ledger.Ticket) ([]view.Ticke
 	if err != nil {
 		return nil, err
 	}
+	times, err := a.s.unsureSessions(ctx, rows)
+	if err != nil {
+		return nil, err
+	}
 	out := make([]view.Ticket, 0, len(rows))
 	for i := range rows {
 		t := &rows[i]
@@ -59,7 +63,13 @@ func (a Archive) priced(ctx context.Context, rows []ledger.Ticket) ([]view.Ticke
 				settled = &got
 			}
 		}
-		out = append(out, view.PricedTicketOf(t, tariff, settled))
+		v := view.PricedTicketOf(t, tariff, settled)
+		if at := times[t.SessionID]; at.note != ledger.ClockFine {
+			if v.Clock = at.note; t.EndedAt != 0 {
+				v.StoppedAt = at.endedAt
+			}
+		}
+		out = append(out, v)
 	}
 	return out, nil
 }

@@ -73,6 +73,7 @@ func sessionColumns() []csvColumn[view.Session] {
 		{"started_at", func(v *view.Session) csvCell { return csvTime(v.StartedAt) }},
 		{"stopped_at", func(v *view.Session) csvCell { return csvTime(v.StoppedAt) }},
 		{"settled", func(v *view.Session) csvCell { return csvBool(v.Settled) }},
+		{"clock", func(v *view.Session) csvCell { return csvText(v.Clock) }},
 	}
 }
 
@@ -98,6 +99,7 @@ func ticketColumns() []csvColumn[view.Ticket] {
 		{"idle_amount", lineCell(ledger.LineIdle)},
 		{"tax", func(v *view.Ticket) csvCell { return csvDecimal(v.Tax) }},
 		{"tax_percent", func(v *view.Ticket) csvCell { return csvDecimal(v.TaxPercent) }},
+		{"clock", func(v *view.Ticket) csvCell { return csvText(v.Clock) }},
 	}
 }
 

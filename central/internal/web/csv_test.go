@@ -42,8 +42,8 @@ func TestCSV(t *testing.T) {
 		if last := rows[1201]; rows[0][0] != "ticket_id" || last[0] != "1200" || last[4] != c.driver || last[6] != c.cost {
 			t.Errorf("%s: head %q, last %q", c.query, rows[0], last)
 		}
-		amounts := strings.ReplaceAll("-1.00|-2.42|||-0.59|21", ".", c.cost[2:3])
-		if last := rows[1201]; strings.Join(rows[0][14:], "|") != "start_amount|energy_amount|time_amount|idle_amount|tax|tax_percent" || strings.Join(last[14:], "|") != amounts {
+		amounts := strings.ReplaceAll("-1.00|-2.42|||-0.59|21|corrected", ".", c.cost[2:3])
+		if last := rows[1201]; strings.Join(rows[0][14:], "|") != "start_amount|energy_amount|time_amount|idle_amount|tax|tax_percent|clock" || strings.Join(last[14:], "|") != amounts {
 			t.Errorf("%s: head %q, amounts %q", c.query, rows[0][14:], last[14:])
 		}
 		if !strings.Contains(body, "\r\n") || !strings.Contains(w.Header().Get("Content-Disposition"), "tickets.csv") {

@@ -1588,6 +1588,7 @@ export interface components {
         };
         Session: {
             authorized_at?: string;
+            clock?: string;
             /** Format: int64 */
             connector: number;
             cp_id: string;
@@ -1680,6 +1681,7 @@ export interface components {
             sessions: number;
         };
         Ticket: {
+            clock?: string;
             /** Format: int64 */
             connector: number;
             corrects?: string;

@@ -384,6 +384,11 @@ export const en = {
     corrects: 'Corrects ticket',
     correctsText: 'This is the difference to that ticket; both together are the price of the session.',
     settledText: 'An operator ended this session without its charging point, up to the last register known then.',
+    clock: {
+      corrected: 'The clock of the charging point was not synchronised. These times were corrected with a later synchronised clock.',
+      set: 'The clock of the charging point was not synchronised. These times may be wrong; duration and energy are not.',
+      unset: 'The clock of the charging point was not set, so these times are not known. Duration and energy are.',
+    },
     immutable: 'A ticket never changes.',
     print: 'Print or save as PDF',
     where: 'Charging point',

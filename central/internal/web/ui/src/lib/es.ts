@@ -385,6 +385,11 @@ export const es: Messages = {
     corrects: 'Corrige el ticket',
     correctsText: 'Esta es la diferencia con aquel ticket; la suma de ambos es el precio de la sesión.',
     settledText: 'Un operador terminó esta sesión sin su punto de carga, hasta la última lectura conocida entonces.',
+    clock: {
+      corrected: 'El reloj del punto de carga no estaba sincronizado. Estas horas se corrigieron con un reloj sincronizado después.',
+      set: 'El reloj del punto de carga no estaba sincronizado. Estas horas pueden ser erróneas; la duración y la energía no lo son.',
+      unset: 'El reloj del punto de carga no estaba ajustado, así que estas horas no se conocen. La duración y la energía sí.',
+    },
     immutable: 'Un ticket nunca cambia.',
     print: 'Imprimir o guardar como PDF',
     where: 'Punto de carga',
