@@ -38,25 +38,25 @@ type Policy struct {
 
 // State is the limits of a charging point in one boot. New makes it.
 type State struct {
-	policy   Policy
-	commands []command // by connector; 0: of each connector
+	Policy   Policy
+	Commands []Command // by connector; 0: of each connector
 }
 
-// command is a SET_LIMIT in force; endsAt is since the boot, 0: there is none.
-type command struct {
-	current charge.MilliAmps
-	until   charge.Time
-	endsAt  time.Duration
+// Command is a SET_LIMIT in force; EndsAt is since the boot, 0: there is none.
+type Command struct {
+	Current charge.MilliAmps
+	Until   charge.Time
+	EndsAt  time.Duration
 }
 
 // New restores the limits of so many connectors at the boot. A limit of an earlier
 // boot may only lower the current: for how long there was no agent is not known, and
 // above the safe current its group may count with less by now.
 func New(p Policy, saved Saved, connectors int, at time.Duration) State {
-	s := State{policy: p, commands: make([]command, connectors+1)}
+	s := State{Policy: p, Commands: make([]Command, connectors+1)}
 	for _, l := range saved {
 		if int(l.Connector) <= connectors && l.LeftMS > 0 && (p.Safe == 0 || l.Current <= p.Safe) {
-			s.commands[l.Connector] = command{l.Current, l.Until, at + time.Duration(l.LeftMS)*time.Millisecond}
+			s.Commands[l.Connector] = Command{l.Current, l.Until, at + time.Duration(l.LeftMS)*time.Millisecond}
 		}
 	}
 	return s
@@ -65,7 +65,7 @@ func New(p Policy, saved Saved, connectors int, at time.Duration) State {
 // Set puts a SET_LIMIT in force until endsAt since the boot, in place of the one of
 // the same connector.
 func (s *State) Set(n charge.ConnectorID, o wire.SetLimit, endsAt time.Duration) {
-	s.commands[n] = command{o.Limit, o.Until, endsAt}
+	s.Commands[n] = Command{o.Limit, o.Until, endsAt}
 }
 
 // Over reports whether a limit that lasts for left more by the monotonic clock, and
@@ -76,18 +76,18 @@ func Over(left time.Duration, until, wall charge.Time, clock charge.ClockQuality
 
 // End ends what is over. at is since the boot.
 func (s *State) End(at time.Duration, wall charge.Time, clock charge.ClockQuality) {
-	for i := range s.commands {
-		if c := &s.commands[i]; c.endsAt != 0 && Over(c.endsAt-at, c.until, wall, clock) {
-			*c = command{}
+	for i := range s.Commands {
+		if c := &s.Commands[i]; c.EndsAt != 0 && Over(c.EndsAt-at, c.Until, wall, clock) {
+			*c = Command{}
 		}
 	}
 }
 
 // Next is when the next limit ends, since the boot; 0: none does.
 func (s *State) Next() (next time.Duration) {
-	for _, c := range s.commands {
-		if c.endsAt != 0 && (next == 0 || c.endsAt < next) {
-			next = c.endsAt
+	for _, c := range s.Commands {
+		if c.EndsAt != 0 && (next == 0 || c.EndsAt < next) {
+			next = c.EndsAt
 		}
 	}
 	return next
@@ -95,19 +95,19 @@ func (s *State) Next() (next time.Duration) {
 
 // Of is the lowest limit that was set for a connector.
 func (s *State) Of(n charge.ConnectorID) charge.Limit {
-	outside := s.commands[0].limit().Lowest(s.commands[n].limit())
-	if outside.None() && s.policy.Safe > 0 {
-		outside = charge.Limit{Current: s.policy.Safe, By: charge.LimitSafe}
+	outside := s.Commands[0].limit().Lowest(s.Commands[n].limit())
+	if outside.None() && s.Policy.Safe > 0 {
+		outside = charge.Limit{Current: s.Policy.Safe, By: charge.LimitSafe}
 	}
-	if s.policy.Most == 0 {
+	if s.Policy.Most == 0 {
 		return outside
 	}
-	return charge.Limit{Current: s.policy.Most, By: charge.LimitConfigured}.Lowest(outside)
+	return charge.Limit{Current: s.Policy.Most, By: charge.LimitConfigured}.Lowest(outside)
 }
 
-func (c *command) limit() charge.Limit {
-	if c.endsAt == 0 {
+func (c *Command) limit() charge.Limit {
+	if c.EndsAt == 0 {
 		return charge.Limit{}
 	}
-	return charge.Limit{Current: c.current, By: charge.LimitCommand}
+	return charge.Limit{Current: c.Current, By: charge.LimitCommand}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/carga-ev/carga/agent/class"
 	"github.com/carga-ev/carga/agent/connector"
 	"github.com/carga-ev/carga/agent/delivery"
+	"github.com/carga-ev/carga/agent/limits"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
 )
@@ -21,6 +22,9 @@ type Snapshot struct {
 	Config     Config
 	Connectors []connector.State
 	Cards      cards.State
+	Limits     limits.State
+	Limited    []charge.Limit
+	Measured   []charge.Limit
 	Registered bool
 	Disk       DiskSnapshot
 
@@ -66,7 +70,7 @@ type JobSnapshot struct {
 func (s *State) Snapshot() Snapshot {
 	d := &s.disk
 	v := Snapshot{
-		Config: s.cfg, Connectors: slices.Clone(s.connectors), Cards: s.cards, Registered: s.registered,
+		Config: s.cfg, Connectors: slices.Clone(s.connectors), Cards: s.cards, Limits: s.limits, Registered: s.registered,
 		Held: s.held, Position: s.position, Delivery: s.delivery, Commands: s.commands.Snapshot(),
 		Conn: s.conn, Presence: s.presence, PresenceAt: s.presenceAt, Described: s.described, TelemetryAt: s.telemetryAt,
 		BadMessages: s.badMessages, Stopping: s.stopping, Ended: s.ended, Drained: s.drained, Timer: s.timer,
@@ -76,6 +80,8 @@ func (s *State) Snapshot() Snapshot {
 			Written: d.written, Dropped: d.dropped,
 		},
 	}
+	v.Limits.Commands = slices.Clone(s.limits.Commands)
+	v.Limited, v.Measured = slices.Clone(s.limited), slices.Clone(s.measured)
 	v.Cards.Waiting = slices.Clone(s.cards.Waiting)
 	v.Delivery.RolledBack = slices.Clone(s.delivery.RolledBack)
 	for _, j := range d.waiting {
@@ -93,6 +99,7 @@ func Resume(v Snapshot) *State {
 	d := &v.Disk
 	s := &State{
 		cfg: v.Config, connectors: v.Connectors, cards: v.Cards, registered: v.Registered,
+		limits: v.Limits, limited: v.Limited, measured: v.Measured,
 		held: v.Held, position: v.Position, delivery: v.Delivery,
 		commands: delivery.RestoreCommands(v.Config.CP, v.Config.Journal, v.Commands),
 		conn:     v.Conn, presence: v.Presence, presenceAt: v.PresenceAt, described: v.Described, telemetryAt: v.TelemetryAt,

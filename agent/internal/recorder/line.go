@@ -111,8 +111,8 @@ func decodeLine(raw []byte) (l line, err error) {
 
 // events are all events of the core. Their names in a file are those of their types.
 var events = []point.Event{
-	point.PilotChanged{}, point.ContactChanged{}, point.PowerWithheld{}, point.FaultSeen{}, point.FaultGone{}, point.MeterRead{},
-	point.LocalStop{}, point.Operated{}, point.Appended{}, point.AppendFailed{}, point.PositionSaved{}, point.DiskChecked{},
+	point.PilotChanged{}, point.ContactChanged{}, point.PowerWithheld{}, point.LimitApplied{}, point.FaultSeen{}, point.FaultGone{},
+	point.MeterRead{}, point.LocalStop{}, point.Operated{}, point.Appended{}, point.AppendFailed{}, point.PositionSaved{}, point.DiskChecked{},
 	point.Connected{}, point.Disconnected{}, point.Confirmed{}, point.AckReceived{}, point.CommandReceived{}, point.BadMessage{},
 	point.TimerFired{}, point.Shutdown{}, point.CardPresented{},
 }
