@@ -50,6 +50,7 @@ func alphabet() []stimulus {
 		at("contactor closed", func(n Now) Event { return ContactChanged{Now: n, Closed: true} }),
 		at("contactor open", func(n Now) Event { return ContactChanged{Now: n} }),
 		at("power withheld", func(n Now) Event { return PowerWithheld{Now: n, Reason: "settling"} }),
+		at("limit too low", func(n Now) Event { return PowerWithheld{Now: n, Reason: charge.Limited} }),
 		at("no longer withheld", func(n Now) Event { return PowerWithheld{Now: n} }),
 		{words: "meter read", event: func(s State, n Now) Event {
 			return MeterRead{Now: n, Reading: Reading{BegunAt: n.At, Import: s.Meter.Last.Import}}

@@ -23,7 +23,8 @@ func Status(s State) charge.Status {
 	return charge.StatusPreparing
 }
 
-// sessionStatus is that of an open session. Between the grant and the closed
+// sessionStatus is that of an open session. A vehicle that is offered no current for
+// want of it waits for the charging point. Between the grant and the closed
 // contactor of a vehicle that requests power it is still preparing.
 func (s *State) sessionStatus() charge.Status {
 	switch {
@@ -31,7 +32,7 @@ func (s *State) sessionStatus() charge.Status {
 		return charge.StatusFinishing
 	case s.Session.Flow == FlowOn:
 		return charge.StatusCharging
-	case s.Session.Flow == FlowSuspended && s.Session.ByEV, s.Session.Flow != FlowSuspended && s.Pilot == charge.PilotB:
+	case s.Session.Flow == FlowSuspended && s.Session.ByEV, s.Session.Flow != FlowSuspended && s.Pilot == charge.PilotB && s.Withheld != charge.Limited:
 		return charge.StatusSuspendedEV
 	case s.Session.Flow == FlowSuspended, s.Withheld != "":
 		return charge.StatusSuspendedEVSE

@@ -210,7 +210,7 @@ const (
 	ReasonStart    = "start_delay"
 	ReasonMeter    = "meter_lost"
 	ReasonHot      = "too_hot"
-	ReasonLimited  = "limited"
+	ReasonLimited  = charge.Limited
 )
 
 // Step decides one tick.

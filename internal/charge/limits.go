@@ -15,6 +15,10 @@ const (
 	LimitSafe        LimitOwner = "safe"        // set by the installer, while no SET_LIMIT is in force
 )
 
+// Limited is the reason why power is withheld while the lowest limit is below what a
+// vehicle can be offered.
+const Limited = "limited"
+
 // LimitOwners returns the closed list of owners.
 func LimitOwners() []LimitOwner {
 	return []LimitOwner{LimitConnector, LimitCable, LimitTemperature, LimitConfigured, LimitCommand, LimitSafe}
