@@ -53,6 +53,7 @@ func Step(s *State, v View, e Event) []Effect {
 		x.startEvent(e.Now)
 		x.tick()
 	}
+	x.planSupplies()
 	return x.out
 }
 
@@ -142,6 +143,7 @@ func (x *step) presenceReceived(e PresenceReceived) {
 	x.publishTickets(e.Changes)
 	if e.NewBoot {
 		x.bootChanged(e.CPID)
+		x.doubtGrants(e.CPID)
 		if cp := x.v.CP(e.CPID); cp != nil {
 			x.endCommandsOfOtherBoots(cp) // also of a quarantined one, which is not reconciled
 		}
@@ -171,6 +173,9 @@ func (x *step) reconcile(id charge.CPID) {
 		x.stopEndedSessions(cp)
 		x.reconcileAvailability(cp)
 		x.reconcileList(cp)
+	}
+	if x.s.groupOf(id) != nil {
+		x.s.supplyDue = dueNow
 	}
 	if p = x.s.points[id]; p != nil {
 		x.sendDue(p)

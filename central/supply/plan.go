@@ -13,6 +13,9 @@ const (
 	// because what it leaves is lent to the others until it ends.
 	highLife, highRenew = 4 * time.Minute, 2 * time.Minute
 	lowLife, lowRenew   = 10 * time.Minute, 7 * time.Minute
+	// Unknown is how long grants may be in force of which a database that was restored
+	// from a backup knows nothing, counted from its first event.
+	Unknown = highLife + late
 	// minLife is the shortest grant that is worth sending.
 	minLife = 30 * time.Second
 	// turnLength is how long a connector is served when there is not enough for all.
