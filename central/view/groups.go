@@ -8,7 +8,7 @@ import (
 
 // GroupList is all groups of charging points with a common supply.
 type GroupList struct {
-	Groups []Group `json:"groups"`
+	Groups []Group `json:"groups" nullable:"false"`
 }
 
 // Group is one group. All currents are per phase.
@@ -17,8 +17,8 @@ type Group struct {
 	Name      string           `json:"name"`
 	Limit     charge.MilliAmps `json:"limit_ma"`   // the fuse
 	Granted   charge.MilliAmps `json:"granted_ma"` // what all connectors may draw now
-	CPs       []charge.CPID    `json:"cps"`
-	Members   []GroupMember    `json:"members"` // the connectors
+	CPs       []charge.CPID    `json:"cps" nullable:"false"`
+	Members   []GroupMember    `json:"members" nullable:"false"` // the connectors
 	ChangedAt charge.Time      `json:"changed_at"`
 }
 

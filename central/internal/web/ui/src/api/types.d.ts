@@ -1387,13 +1387,13 @@ export interface components {
         };
         Group: {
             changed_at: string;
-            cps: string[] | null;
+            cps: string[];
             /** Format: int64 */
             granted_ma: number;
             group_id: string;
             /** Format: int64 */
             limit_ma: number;
-            members: components["schemas"]["GroupMember"][] | null;
+            members: components["schemas"]["GroupMember"][];
             name: string;
         };
         GroupBody: {
@@ -1414,7 +1414,7 @@ export interface components {
             name: string;
         };
         GroupList: {
-            groups: components["schemas"]["Group"][] | null;
+            groups: components["schemas"]["Group"][];
         };
         GroupMember: {
             /** Format: int64 */
