@@ -202,7 +202,7 @@ func (x *step) supplyMember(t Target, c *ledger.Connector) supply.Member {
 	cp := x.v.CP(t.CPID)
 	m := supply.Member{Most: mostOf(c), Safe: c.Safe, Hold: x.s.members[t].Hold}
 	if m.Safe == 0 || m.Safe > m.Most {
-		m.Safe = m.Most // it obeys no limit, or one that says nothing
+		m.Safe = m.Most // it obeys no limit, or one that limits nothing
 	}
 	switch {
 	case c.Session == "":

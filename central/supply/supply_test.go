@@ -15,7 +15,7 @@ func TestDistribute(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		current charge.MilliAmps
-		turn    int64
+		period  int64
 		demands []charge.MilliAmps
 		want    []charge.MilliAmps
 	}{
@@ -29,7 +29,7 @@ func TestDistribute(t *testing.T) {
 		{"nothing", -1, 0, []charge.MilliAmps{32000}, []charge.MilliAmps{0}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if got := supply.Distribute(c.current, c.demands, c.turn); !slices.Equal(got, c.want) {
+			if got := supply.Distribute(c.current, c.demands, c.period); !slices.Equal(got, c.want) {
 				t.Errorf("got %v, want %v", got, c.want)
 			}
 		})
@@ -37,7 +37,7 @@ func TestDistribute(t *testing.T) {
 }
 
 // TestDistributeIsFair checks the rules for any demands: never above the current,
-// none below 6 A, nobody gets more than another that demands as much, unless by
+// none below 6 A, none gets more than another that demands as much, unless by
 // turns; and over all turns each is served equally often.
 func TestDistributeIsFair(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -152,7 +152,7 @@ func (w *world) step(plan func(charge.Time, charge.MilliAmps, []supply.Member) [
 	}
 }
 
-// deliver moves the command of a charging point one step on, by chance.
+// deliver moves the command of a charging point one step on, at random.
 func (w *world) deliver(i int) {
 	m, p := &w.members[i], &w.points[i]
 	c := p.command
