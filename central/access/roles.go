@@ -39,6 +39,7 @@ const (
 	TariffChange       Permission = "tariff.change"
 	CardRead           Permission = "card.read" // a driver's own alone
 	CardChange         Permission = "card.change"
+	GroupChange        Permission = "group.change"
 	CommandRead        Permission = "command.read"
 	CommandList        Permission = "command.list"
 	RecordRead         Permission = "record.read"
@@ -87,7 +88,7 @@ func grants() map[Permission][]Role {
 		CommandList: staff, RecordRead: staff, GapRead: staff, AlarmRead: staff, AuditRead: staff, MetricsRead: staff,
 		ReservationMake: ordered, ReservationCancel: ordered, SessionStart: ordered, SessionStop: ordered,
 		SessionSettle: acting, AvailabilityChange: acting, CPAdmit: acting, CPPass: acting, CPRelease: acting,
-		CPSettings: acting, TariffChange: acting, CardChange: acting, DeadLetterReplay: acting,
+		CPSettings: acting, TariffChange: acting, CardChange: acting, GroupChange: acting, DeadLetterReplay: acting,
 		GapExplain: acting, AlarmClear: acting, FenceLift: acting, DemoSwitch: acting,
 		AccountRead: admin, AccountChange: admin, TokenRead: admin, TokenChange: admin, SupportRead: admin,
 	}

@@ -42,7 +42,7 @@ func (d operatorAPI) execute(ctx context.Context, target string, op ingest.Op) (
 	}
 	return web.Answer{
 		Accepted: r.Refused == "", Reason: r.Refused, Message: r.Detail, CPID: r.Target.CPID,
-		Connector: r.Target.Connector, ReservationID: r.ReservationID, SessionID: r.SessionID, CardID: r.CardID, Commands: r.AllCommands(), Count: r.Points,
+		Connector: r.Target.Connector, ReservationID: r.ReservationID, SessionID: r.SessionID, CardID: r.CardID, GroupID: r.GroupID, Commands: r.AllCommands(), Count: r.Points,
 	}, nil
 }
 
@@ -156,6 +156,16 @@ func (d operatorAPI) ChangeCard(ctx context.Context, id cards.ID, c web.CardChan
 	return d.execute(ctx, "card "+string(id)+what, ingest.Order{Request: orders.OperatorChangeCard{
 		ID: id, Blocked: c.Blocked, ExpiresAt: c.ExpiresAt, Offline: c.Offline, Label: c.Label, Delete: c.Delete,
 	}})
+}
+
+// SaveGroup implements web.Orders.
+func (d operatorAPI) SaveGroup(ctx context.Context, g orders.Group) (web.Answer, error) {
+	return d.execute(ctx, fmt.Sprintf("group %s: %d mA, %d charging points", g.Name, g.Limit, len(g.CPs)), ingest.Order{Request: orders.OperatorSaveGroup{Group: g}})
+}
+
+// DeleteGroup implements web.Orders.
+func (d operatorAPI) DeleteGroup(ctx context.Context, id orders.GroupID) (web.Answer, error) {
+	return d.execute(ctx, "group "+string(id)+" deleted", ingest.Order{Request: orders.OperatorDeleteGroup{ID: id}})
 }
 
 // Replay implements web.Orders.

@@ -112,7 +112,7 @@ func (f *fold) deleteBoot(j charge.JournalID) {
 func (f *fold) carryOver(old map[charge.ConnectorID]*Connector, straight bool) {
 	for id, c := range old {
 		n := f.connector(id)
-		n.Rated, n.IdleSince = c.Rated, c.IdleSince
+		n.Rated, n.Most, n.Safe, n.IdleSince = c.Rated, c.Most, c.Safe, c.IdleSince
 		if straight {
 			n.Register = c.Register
 		}
@@ -149,7 +149,7 @@ func (f *fold) applyRegistered(reg *wire.Registered) {
 	for i := range reg.Connectors {
 		c := &reg.Connectors[i]
 		if k := f.connector(c.Connector); k != nil {
-			k.Rated = c.Rated
+			k.Rated, k.Most, k.Safe = c.Rated, c.Most, c.Safe
 		}
 		if !f.late && c.Connector >= 1 {
 			f.changeMeter(c.Connector).Rated = c.Rated
@@ -198,6 +198,7 @@ func (f *fold) applyConnectorState(j *Journal, s *wire.ConnectorState) {
 		return
 	}
 	c.Rated, c.Plugged, c.Available, c.Reported = s.Rated, s.Plugged, s.Available, s.Status
+	c.Most, c.Safe = s.Most, s.Safe
 	c.Finishing = s.Status == charge.StatusFinishing
 	if s.Register != nil {
 		c.Register = *s.Register

@@ -96,6 +96,8 @@ type Connector struct {
 	Journal   charge.JournalID // of the boot
 	ID        charge.ConnectorID
 	Rated     charge.Watts
+	Most      charge.MilliAmps // that it can ever have, per phase; 0: not reported
+	Safe      charge.MilliAmps // without a SET_LIMIT; 0: it belongs to no group
 	Plugged   bool
 	Available bool             // as last commanded and accepted
 	Reported  charge.Status    // in the last connector_status_changed or cp_registered

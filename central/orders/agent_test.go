@@ -131,7 +131,7 @@ func (a *agent) obey(c wire.Command, now charge.Time) {
 		a.finish(c, wire.ResultDone, "")
 	case *wire.SetLocalList:
 		a.setList(c, m)
-	case *wire.Authorize:
+	case *wire.Authorize, *wire.SetLimit:
 		a.accept(c)
 		a.finish(c, wire.ResultDone, "")
 	default:

@@ -244,7 +244,9 @@ func (x *step) applyResult(p *point, c *Command, state CommandState, refused boo
 		if refused {
 			x.listRefused(p, c)
 		}
-	case wire.CommandSetLimit, wire.CommandUnlock, wire.CommandReset, wire.CommandAuthorize:
+	case wire.CommandSetLimit:
+		x.limitResult(c, state, refused)
+	case wire.CommandUnlock, wire.CommandReset, wire.CommandAuthorize:
 	}
 }
 

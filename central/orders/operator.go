@@ -44,6 +44,10 @@ func (x *step) operatorRequest(a OperatorRequest) {
 		x.emit(x.issueCard(a.Card))
 	case OperatorChangeCard:
 		x.emit(x.changeCard(a))
+	case OperatorSaveGroup:
+		x.emit(x.saveGroup(a))
+	case OperatorDeleteGroup:
+		x.emit(x.deleteGroup(a.ID))
 	case OperatorLiftFence:
 		x.s.fencedBy = charge.Epoch{}
 		x.emit(SaveFence{})

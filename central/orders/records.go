@@ -14,6 +14,7 @@ func (x *step) recordReceived(e RecordReceived) {
 	}
 	if e.Outcome.NewBoot {
 		x.bootChanged(e.CPID)
+		x.doubtGrants(e.CPID)
 		if cp := x.v.CP(e.CPID); cp != nil {
 			x.endCommandsOfOtherBoots(cp)
 		}

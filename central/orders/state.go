@@ -35,6 +35,10 @@ type State struct {
 	refusals     map[charge.Username]int // per driver: messages that could not be used, since refusedSince
 	refusedSince charge.Time
 	book         *cards.Book // all cards
+
+	groups    map[GroupID]*Group
+	members   map[Target]GroupMember // connectors of groups, and those with a grant that may be in force
+	supplyDue charge.Time            // when to plan the groups; zero: never
 }
 
 // point is the desired state and the open commands of one charging point.
@@ -87,6 +91,7 @@ func New(cfg Config, self charge.Epoch, numbers Numbers) *State {
 		reservations: map[charge.ReservationID]*Reservation{}, requests: map[RequestKey]*Request{},
 		recentlyReleased: map[charge.ReservationID]Reservation{}, points: map[charge.CPID]*point{}, unresponsive: map[Target]charge.Time{}, numbers: numbers,
 		refusals: map[charge.Username]int{}, book: cards.NewBook(),
+		groups: map[GroupID]*Group{}, members: map[Target]GroupMember{},
 	}
 }
 
@@ -174,7 +179,7 @@ func (s *State) NextDeadline() charge.Time {
 	for _, p := range s.points {
 		at = sooner(at, p.due)
 	}
-	return at
+	return sooner(at, s.supplyDue)
 }
 
 // sooner is the earlier of two moments; zero means never.

@@ -53,6 +53,7 @@ func Step(s *State, v View, e Event) []Effect {
 		x.startEvent(e.Now)
 		x.tick()
 	}
+	x.planSupplies()
 	return x.out
 }
 
@@ -143,6 +144,7 @@ func (x *step) presenceReceived(e PresenceReceived) {
 	x.publishTickets(e.Changes)
 	if e.NewBoot {
 		x.bootChanged(e.CPID)
+		x.doubtGrants(e.CPID)
 		if cp := x.v.CP(e.CPID); cp != nil {
 			x.endCommandsOfOtherBoots(cp) // also of a quarantined one, which is not reconciled
 		}
@@ -173,6 +175,9 @@ func (x *step) reconcile(id charge.CPID) {
 		x.stopAtLimits(cp)
 		x.reconcileAvailability(cp)
 		x.reconcileList(cp)
+	}
+	if x.s.groupOf(id) != nil {
+		x.s.supplyDue = dueNow
 	}
 	limits := cp != nil && len(limited(cp)) > 0
 	if limits {

@@ -382,6 +382,12 @@ type OperatorChangeCard struct {
 	Delete    bool
 }
 
+// OperatorSaveGroup adds a group, with ID "", or changes one.
+type OperatorSaveGroup struct{ Group Group }
+
+// OperatorDeleteGroup deletes a group.
+type OperatorDeleteGroup struct{ ID GroupID }
+
 // OperatorLiftFence ends the fencing of this Central.
 type OperatorLiftFence struct{}
 
@@ -396,6 +402,8 @@ func (OperatorAdmitted) operatorRequest()     {}
 func (OperatorSettled) operatorRequest()      {}
 func (OperatorIssueCard) operatorRequest()    {}
 func (OperatorChangeCard) operatorRequest()   {}
+func (OperatorSaveGroup) operatorRequest()    {}
+func (OperatorDeleteGroup) operatorRequest()  {}
 func (OperatorLiftFence) operatorRequest()    {}
 
 // Effect is what the caller has to do, in order.
@@ -422,6 +430,12 @@ type SaveCard struct{ Card cards.Card }
 
 // SaveLocalList replaces the row of the list that a charging point holds.
 type SaveLocalList struct{ List LocalList }
+
+// SaveGroup replaces the row of a group.
+type SaveGroup struct{ Group Group }
+
+// SaveGroupMember replaces the row of a connector of a group.
+type SaveGroupMember struct{ Member GroupMember }
 
 // SaveFence stores which higher epoch fenced this Central; zero: none.
 type SaveFence struct{ By charge.Epoch }
@@ -455,6 +469,8 @@ type Reply struct {
 	SessionID     charge.SessionID
 	CommandID     charge.CommandID
 	CardID        cards.ID
+	GroupID       GroupID `json:",omitzero"`
+	Detail        string  `json:",omitzero"` // of a refusal, in words; "": the reason is enough
 	Target        Target
 }
 
@@ -464,6 +480,8 @@ func (SaveCommand) effect()     {}
 func (SaveRequest) effect()     {}
 func (SaveCard) effect()        {}
 func (SaveLocalList) effect()   {}
+func (SaveGroup) effect()       {}
+func (SaveGroupMember) effect() {}
 func (SaveFence) effect()       {}
 func (SendCommand) effect()     {}
 func (PublishEvent) effect()    {}
@@ -484,6 +502,11 @@ const (
 	RefusedUnknownCard        = "unknown_card"        // there is no such card
 	RefusedCardExists         = "card_exists"         // the card is issued already
 	RefusedManyCards          = "too_many_cards"      // the local list is full
+	RefusedUnknownGroup       = "unknown_group"       // there is no such group
+	RefusedInGroup            = "in_other_group"      // a charging point is in another group
+	RefusedNoSafe             = "no_safe_current"     // the safe current of a connector is not known
+	RefusedSafeSum            = "safe_above_limit"    // the safe currents are above the limit of the group
+	RefusedGroupSize          = "group_too_large"     // the group has too many connectors
 	RefusedNotSimulated       = "not_simulated"       // the hardware is real
 	RefusedOffline            = "cp_offline"          // the charging point cannot be reached, or its current boot is not known
 )

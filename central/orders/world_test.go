@@ -48,6 +48,8 @@ type world struct {
 	requests     map[orders.RequestKey]orders.Request
 	cards        map[cards.ID]cards.Card
 	lists        map[charge.CPID]orders.LocalList
+	groups       map[orders.GroupID]orders.Group
+	members      map[orders.Target]orders.GroupMember
 	fence        charge.Epoch
 	refused      map[string]int
 	tariff       ledger.Tariff
@@ -70,6 +72,7 @@ func newWorld(t fatal, cps, connectors int, cfg orders.Config) *world {
 		noRecords: map[charge.CPID]bool{}, slow: map[charge.CPID]charge.Time{},
 		reservations: map[charge.ReservationID]orders.Reservation{}, desired: map[string]orders.Desired{},
 		cards: map[cards.ID]cards.Card{}, lists: map[charge.CPID]orders.LocalList{},
+		groups: map[orders.GroupID]orders.Group{}, members: map[orders.Target]orders.GroupMember{},
 		refused: map[string]int{}, commands: map[charge.CommandID]orders.Command{}, requests: map[orders.RequestKey]orders.Request{}, log: func(string) {},
 	}
 	w.restart()
@@ -121,6 +124,14 @@ func (w *world) load() {
 	}
 	for _, l := range w.lists {
 		w.state.LoadLocalList(l)
+	}
+	for _, g := range w.groups {
+		if !g.Deleted {
+			w.state.LoadGroup(g)
+		}
+	}
+	for _, m := range w.members {
+		w.state.LoadGroupMember(m)
 	}
 	w.state.LoadFence(w.fence)
 }
@@ -235,6 +246,10 @@ func (w *world) step(e orders.Event) *orders.Reply {
 			w.cards[x.Card.ID] = x.Card
 		case orders.SaveLocalList:
 			w.lists[x.List.CPID] = x.List
+		case orders.SaveGroup:
+			w.groups[x.Group.ID] = x.Group
+		case orders.SaveGroupMember:
+			w.members[x.Member.Target] = x.Member
 		case orders.SaveFence:
 			w.fence = x.By
 		case orders.SendCommand:

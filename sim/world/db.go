@@ -156,6 +156,7 @@ func (db *database) saveEffect(e orders.Effect) {
 		db.requests[e.Request.Key()] = e.Request
 	case orders.SaveCard:
 		db.cards[e.Card.ID] = e.Card
+	case orders.SaveGroup, orders.SaveGroupMember: // the simulation has no groups
 	case orders.SaveLocalList:
 		db.lists[e.List.CPID] = e.List
 	case orders.SaveFence:

@@ -131,7 +131,7 @@ func (u *unit) step(e orders.Event) {
 			u.requests[f.Request.Key()] = f.Request
 		case orders.SaveFence:
 			u.fenceChecked = true
-		case orders.SaveDesired, orders.SaveCommand, orders.SaveCard, orders.SaveLocalList:
+		case orders.SaveDesired, orders.SaveCommand, orders.SaveCard, orders.SaveLocalList, orders.SaveGroup, orders.SaveGroupMember:
 		}
 		u.effects = append(u.effects, f)
 	}

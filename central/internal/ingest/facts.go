@@ -163,7 +163,7 @@ func (u *unit) effectFacts(e orders.Effect) {
 				Kind: view.FactCommand, What: view.FactWhat(c.State), CPID: c.CPID, Connector: c.Connector, Subject: string(c.Type), Reason: c.Reason,
 			}, "%s at %s/%d: %s %s", c.Type, c.CPID, c.Connector, c.State, c.Reason)
 		}
-	case orders.SaveDesired, orders.SaveRequest, orders.SaveCard, orders.SaveLocalList, orders.SaveFence, orders.SendCommand, orders.PublishEvent, orders.CountRefusal, orders.Reply:
+	case orders.SaveDesired, orders.SaveRequest, orders.SaveCard, orders.SaveLocalList, orders.SaveGroup, orders.SaveGroupMember, orders.SaveFence, orders.SendCommand, orders.PublishEvent, orders.CountRefusal, orders.Reply:
 	}
 }
 

@@ -208,7 +208,7 @@ func (u *unit) dispatch(op Op) (r Reply, refused *refusal) {
 	switch op := op.(type) {
 	case Order:
 		r.Reply = u.order(op.Request)
-		r.Points = u.pointsConcerned(op.Request)
+		r.Points, r.Detail = u.pointsConcerned(op.Request), r.Reply.Detail
 	case Lift:
 		if u.w.orders.FencedBy().IsZero() && !u.w.live.fenced() {
 			return r, &refusal{refusedState, "this Central is not fenced"}

@@ -90,6 +90,8 @@ const (
 	requestRow
 	cardRow
 	listRow
+	groupRow
+	memberRow
 	fenceRow
 )
 
@@ -352,6 +354,10 @@ func (u *unit) stepOrders(e orders.Event) {
 			u.saveEffect(rowKey{kind: cardRow, id: string(f.Card.ID)}, f)
 		case orders.SaveLocalList:
 			u.saveEffect(rowKey{kind: listRow, cp: string(f.List.CPID)}, f)
+		case orders.SaveGroup:
+			u.saveEffect(rowKey{kind: groupRow, id: string(f.Group.ID)}, f)
+		case orders.SaveGroupMember:
+			u.saveEffect(rowKey{kind: memberRow, cp: string(f.Member.CPID), connector: f.Member.Connector}, f)
 		case orders.SaveFence:
 			u.fenceEvaluated = true
 			u.saveEffect(rowKey{kind: fenceRow}, f)

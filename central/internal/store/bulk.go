@@ -63,7 +63,7 @@ func (tx *Tx) rows(t table, args []any) error {
 type tables struct {
 	points, journals, connectors, meters, sessions, tickets, gaps, alarms table
 	reservations, desired, commands, requests, replies                    table
-	cards, lists                                                          table
+	cards, lists, groups, members                                         table
 	records, outbox, offsets, counters, settings, accounts, entries       table
 }
 
@@ -75,7 +75,7 @@ const (
 		"newest_journal"
 	journalCols = "cp_id,journal,registered,followed,last,hash,after_journal,after_seq,root,reported,conn,opened_at,wrote_at,clock,grown_at," +
 		"boot_at,boot_clock,boot_seq"
-	connCols = "cp_id,journal,connector,rated_w,plugged,available,reported,faults,session_id,phase,finishing," +
+	connCols = "cp_id,journal,connector,rated_w,most_ma,safe_ma,plugged,available,reported,faults,session_id,phase,finishing," +
 		"held_id,held_by,held_until,held_tariff,register_wh,idle_since"
 	meterCols = "cp_id,connector,known,first_wh,last_wh,carried_wh,billed_wh,running_wh," +
 		"first_at,last_at,last_journal,last_uptime_ms,before_known,before_counted_wh,before_last_wh,before_at," +
@@ -117,6 +117,8 @@ func newTables() tables {
 		requests:     upsertTable("requests", "username,message_id", requestCols),
 		cards:        upsertTable("cards", "card_id", cardCols),
 		lists:        upsertTable("local_lists", "cp_id", listCols),
+		groups:       upsertTable("supply_groups", "group_id", groupCols),
+		members:      upsertTable("supply_members", "cp_id,connector", memberCols),
 		replies:      insertTable("replies", "key,request,reply,at"),
 		records:      insertTable("records", recordCols),
 		outbox:       insertTable("outbox", "topic,key,headers,value,at"),

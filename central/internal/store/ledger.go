@@ -74,7 +74,7 @@ func (b *ledgerRows) add(c ledger.Change) error {
 			string(j.Clock), int64(j.GrownAt), int64(j.Boot.At), string(j.Boot.Clock), int64(j.Boot.Seq), int64(j.GrownAt))
 	case ledger.ConnectorChanged:
 		k := &c.Connector
-		b.connectors = append(b.connectors, string(c.CPID), string(k.Journal), int64(k.ID), int64(k.Rated), k.Plugged,
+		b.connectors = append(b.connectors, string(c.CPID), string(k.Journal), int64(k.ID), int64(k.Rated), int64(k.Most), int64(k.Safe), k.Plugged,
 			k.Available, string(k.Reported), list(k.Faults), string(k.Session), string(k.Phase), k.Finishing,
 			string(k.Held.ID), string(k.Held.Username), int64(k.Held.Until), string(k.Held.Tariff),
 			int64(k.Register), int64(k.IdleSince))

@@ -180,7 +180,7 @@ func scanJournal(r scanner) (cp charge.CPID, j ledger.Journal, err error) {
 }
 
 func scanConnector(r scanner) (cp charge.CPID, k ledger.Connector, err error) {
-	err = r.Scan(&cp, &k.Journal, &k.ID, &k.Rated, &k.Plugged, &k.Available, &k.Reported, jsonOf{&k.Faults}, &k.Session,
+	err = r.Scan(&cp, &k.Journal, &k.ID, &k.Rated, &k.Most, &k.Safe, &k.Plugged, &k.Available, &k.Reported, jsonOf{&k.Faults}, &k.Session,
 		&k.Phase, &k.Finishing, &k.Held.ID, &k.Held.Username, &k.Held.Until, &k.Held.Tariff, &k.Register, &k.IdleSince)
 	k.Faults = nilIfEmpty(k.Faults)
 	return cp, k, err
@@ -275,6 +275,7 @@ func (s *Store) LoadOrders(ctx context.Context, st *orders.State) error {
 	}
 	return errors.Join(err,
 		s.loadCards(ctx, st),
+		s.loadGroups(ctx, st),
 		load("reservations", "SELECT "+reservationCols+" FROM reservations WHERE released=0 ORDER BY rowid", func(rows *sql.Rows) error {
 			r, err := scanReservation(rows)
 			if err == nil {

@@ -54,6 +54,10 @@ func (tx *Tx) order(t *tables, e orders.Effect) error {
 		return wrap("write card", tx.card(t, &e.Card))
 	case orders.SaveLocalList:
 		return wrap("write local list", tx.localList(t, &e.List))
+	case orders.SaveGroup:
+		return wrap("write group", tx.group(t, &e.Group))
+	case orders.SaveGroupMember:
+		return wrap("write member of a group", tx.groupMember(t, &e.Member))
 	case orders.SaveFence:
 		return wrap("write fence", tx.Setting(fenceSetting, e.By.String()))
 	case orders.SendCommand, orders.PublishEvent, orders.CountRefusal, orders.Reply:

@@ -73,6 +73,10 @@ func permissions() map[string]access.Permission {
 		"add-card":       access.CardChange,
 		"change-card":    access.CardChange,
 		"delete-card":    access.CardChange,
+		"list-groups":    access.NetworkRead,
+		"add-group":      access.GroupChange,
+		"change-group":   access.GroupChange,
+		"delete-group":   access.GroupChange,
 		"list-alarms":    access.AlarmRead,
 		"get-alarm":      access.AlarmRead,
 

@@ -260,6 +260,7 @@ func bodies() map[string]string {
 		"add-account": `{"name":"eve","role":"auditor"}`, "change-account": `{"disabled":true}`, "add-token": `{"name":"script","role":"operator"}`,
 		"reserve": `{"username":"ana"}`, "charge": `{"username":"ana"}`, "start": `{"cp_id":"CP_001","connector":1,"username":"ana"}`, "set-availability": `{"all":true,"available":false}`,
 		"simulate": `{"action":"plug"}`, "explain-gap": `{"note":"n"}`, "clear-alarm": `{"note":"n"}`, "cut-or-restore": `{"up":true}`, "set-cp-settings": `{"name":"n"}`,
+		"add-group": `{"name":"hall","limit_ma":32000,"cps":["CP_1"]}`, "change-group": `{"name":"hall","limit_ma":32000,"cps":["CP_1"]}`,
 		"add-card": `{"uid":"04A1B2C3","username":"ana"}`, "change-card": `{"blocked":true}`,
 		"add-tariff": `{"version":"t2","currency":"EUR","per_kwh":"0.45"}`, "preview-tariff": `{"currency":"EUR","per_kwh":"0.45"}`,
 	}
@@ -311,7 +312,7 @@ func mayTable() map[string]string {
 		"list-reservations": signedIn, "get-reservation": signedIn,
 		"reserve": own, "cancel-reservation": own, "start": own, "charge": own, "stop": own,
 		"set-availability": act, "simulate": act + "s", "admit": act, "pass-next": act, "release": act, "settle": act, "explain-gap": act, "clear-alarm": act, "lift-fence": act,
-		"cut-or-restore": act, "list-cards": signedIn, "get-card": signedIn, "add-card": act, "change-card": act, "delete-card": act,
+		"cut-or-restore": act, "list-groups": read, "add-group": act, "change-group": act, "delete-group": act, "list-cards": signedIn, "get-card": signedIn, "add-card": act, "change-card": act, "delete-card": act,
 		"list-tariffs": signedIn, "add-tariff": act, "preview-tariff": act,
 	}
 }

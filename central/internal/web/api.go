@@ -43,6 +43,7 @@ func (s *Server) routes(mux *http.ServeMux) huma.API {
 	s.settingsRoutes(api)
 	s.tariffRoutes(api)
 	s.cardRoutes(api)
+	s.groupRoutes(api)
 	s.streamRoute(api)
 	s.orderRoutes(api)
 	s.decisionRoutes(api)

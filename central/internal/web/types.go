@@ -11,6 +11,7 @@ import (
 	"github.com/carga-ev/carga/central/access"
 	"github.com/carga-ev/carga/central/cards"
 	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
 )
@@ -64,6 +65,8 @@ type Orders interface {
 	AddTariff(ctx context.Context, t ledger.Tariff) (Answer, error)           // add a version of the prices; ValidFrom 0: now
 	AddCard(ctx context.Context, c cards.Card) (Answer, error)                // issue a card
 	ChangeCard(ctx context.Context, id cards.ID, c CardChange) (Answer, error)
+	SaveGroup(ctx context.Context, g orders.Group) (Answer, error) // add a group, with ID "", or change one
+	DeleteGroup(ctx context.Context, id orders.GroupID) (Answer, error)
 	Replay(ctx context.Context, deadLetter int64) (Answer, error) // publish the message of a dead letter again
 	Lift(ctx context.Context) (Answer, error)                     // end the fencing of this Central
 }
@@ -81,6 +84,7 @@ type Answer struct {
 	ReservationID charge.ReservationID `json:"reservation_id,omitempty"`
 	SessionID     charge.SessionID     `json:"session_id,omitempty"`
 	CardID        cards.ID             `json:"card_id,omitempty"`
+	GroupID       orders.GroupID       `json:"group_id,omitempty"`
 	Commands      []charge.CommandID   `json:"commands,omitempty"` // written for it so far
 	Count         int                  `json:"count,omitempty"`    // how many charging points it concerns
 }
@@ -101,6 +105,7 @@ type Archive interface {
 	PreviewTariff(ctx context.Context, q view.Query, t ledger.Tariff) (view.TariffPreview, error)
 	Cards(ctx context.Context, q view.Query) ([]view.Card, error)
 	Card(ctx context.Context, owner charge.Username, id cards.ID) (*view.Card, error)
+	Groups(ctx context.Context) (view.GroupList, error)
 	Reservations(ctx context.Context, q view.Query) ([]view.Reservation, error)
 	Reservation(ctx context.Context, owner charge.Username, id charge.ReservationID) (*view.Reservation, error)
 	Commands(ctx context.Context, q view.Query) ([]view.Command, error)

@@ -22,6 +22,7 @@ import (
 	"github.com/carga-ev/carga/central/cards"
 	"github.com/carga-ev/carga/central/internal/web"
 	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
 )
@@ -172,6 +173,14 @@ func (d *orderLog) AddTariff(ctx context.Context, t ledger.Tariff) (web.Answer, 
 	return d.receive(ctx, "tariff %s %d %d %d %d %d %s from %d", t.Version, t.StartFee, t.PerKWh, t.PerMinute, t.PerIdleMinute, t.Tax, t.Currency, t.ValidFrom)
 }
 
+func (d *orderLog) SaveGroup(ctx context.Context, g orders.Group) (web.Answer, error) {
+	return d.receive(ctx, "group %q %s %d %v", g.ID, g.Name, g.Limit, g.CPs)
+}
+
+func (d *orderLog) DeleteGroup(ctx context.Context, id orders.GroupID) (web.Answer, error) {
+	return d.receive(ctx, "delete group %s", id)
+}
+
 func (d *orderLog) AddCard(ctx context.Context, c cards.Card) (web.Answer, error) {
 	return d.receive(ctx, "card %s %s of %s offline %v until %d", string(c.Hash), c.LastFour, c.Username, c.Offline, c.ExpiresAt)
 }
@@ -279,6 +288,10 @@ func (a *archive) Gaps(_ context.Context, q view.Query) ([]view.Gap, error) { re
 
 func (a *archive) Cards(_ context.Context, q view.Query) ([]view.Card, error) {
 	return nil, a.note(q)
+}
+
+func (*archive) Groups(context.Context) (view.GroupList, error) {
+	return view.GroupList{Groups: []view.Group{}}, nil
 }
 
 func (*archive) Card(_ context.Context, _ charge.Username, id cards.ID) (*view.Card, error) {

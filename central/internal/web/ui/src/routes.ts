@@ -31,6 +31,7 @@ export const routes: Entry[] = [
   { path: '/energy', title: () => t.nav.energy, load: operator('Energy'), roles: staff, group: 'system', icon: 'energy' },
   { path: '/drivers', title: () => t.admin.nav.drivers, load: operator('Drivers'), roles: ['admin'], group: 'system', icon: 'drivers' },
   { path: '/cards', title: () => t.cards.nav, load: operator('Cards'), roles: staff, group: 'system', icon: 'cards' },
+  { path: '/groups', title: () => t.groups.nav, load: operator('Groups'), roles: staff, group: 'system', icon: 'pipeline' },
   { path: '/audit', title: () => t.admin.nav.audit, load: operator('Audit'), roles: staff, group: 'system', icon: 'audit' },
   { path: '/stickers', title: () => t.admin.nav.stickers, load: operator('Stickers'), roles: staff, group: 'system', icon: 'stickers' },
   { path: '/settings', title: () => t.admin.nav.settings, load: operator('Settings'), roles: [...staff, 'driver'], group: 'system', icon: 'settings' },

@@ -1,6 +1,7 @@
 // The English texts. This file is the type of the others: es.ts must have the same keys.
 import { admin } from './en.admin'
 import { cards } from './en.cards'
+import { groups } from './en.groups'
 import { drive, monitor } from './en.driver'
 import { tariffs } from './en.tariffs'
 
@@ -12,6 +13,7 @@ export const en = {
   monitor,
   tariffs,
   cards,
+  groups,
   admin,
   app: {
     name: 'Carga',
@@ -679,6 +681,12 @@ export const en = {
     no_free_cp: 'No charging point is free. Wait, or take one back into service.',
     cp_busy: 'It is reserved or in use. Choose another, or wait.',
     cp_unavailable: 'It is out of service or has a fault. Take it back, or have it repaired.',
+    unknown_group: 'There is no such group. It may have been deleted.',
+    in_other_group: 'A charging point is in another group. Remove it there first.',
+    no_safe_current: 'The safe current of a charging point is not known. Set limits.safe_ma there, or wait until it has connected.',
+    safe_above_limit: 'The safe currents of the connectors are above the limit. Lower limits.safe_ma at the charging points.',
+    group_too_large: 'A group has at most 50 connectors.',
+    bad_group: 'The group cannot be saved like this.',
     unknown_card: 'There is no such card. It may have been deleted.',
     card_exists: 'This card is issued already. Change it, or delete it first.',
     too_many_cards: 'The lists of the charging points hold 1000 cards. Issue this one without "Charges without a connection too".',

@@ -1,6 +1,7 @@
 // The Spanish texts. A key that is missing here fails the type check.
 import { admin } from './es.admin'
 import { cards } from './es.cards'
+import { groups } from './es.groups'
 import { drive, monitor } from './es.driver'
 import { tariffs } from './es.tariffs'
 import type { Messages } from './i18n.svelte'
@@ -13,6 +14,7 @@ export const es: Messages = {
   monitor,
   tariffs,
   cards,
+  groups,
   admin,
   app: {
     name: 'Carga',
@@ -680,6 +682,12 @@ export const es: Messages = {
     no_free_cp: 'No hay ningún punto de carga libre. Espere, o ponga uno en servicio.',
     cp_busy: 'Está reservado o en uso. Elija otro, o espere.',
     cp_unavailable: 'Está fuera de servicio o averiado. Póngalo en servicio, o hágalo reparar.',
+    unknown_group: 'No existe ese grupo. Puede que se haya eliminado.',
+    in_other_group: 'Un punto de carga está en otro grupo. Quítelo de allí primero.',
+    no_safe_current: 'No se conoce la corriente segura de un punto de carga. Configure limits.safe_ma en él, o espere a que se conecte.',
+    safe_above_limit: 'Las corrientes seguras de los conectores superan el límite. Baje limits.safe_ma en los puntos de carga.',
+    group_too_large: 'Un grupo tiene como máximo 50 conectores.',
+    bad_group: 'El grupo no se puede guardar así.',
     unknown_card: 'No existe esa tarjeta. Puede que se haya borrado.',
     card_exists: 'Esta tarjeta ya está emitida. Cámbiela o bórrela antes.',
     too_many_cards: 'Las listas de los puntos de carga tienen 1000 tarjetas. Emita esta sin «Carga también sin conexión».',

@@ -18,6 +18,9 @@ export const number = (n: number, locale: string): string => fixed(n, 0, locale)
 /** Watts as kilowatts: "7.2 kW". */
 export const power = (w: number, locale: string): string => fixed(w / 1000, 1, locale) + '\u00a0kW'
 
+/** Milliamperes as amperes: "13.5 A". */
+export const current = (ma: number, locale: string): string => fixed(ma / 1000, 1, locale) + '\u00a0A'
+
 /** Watt-hours as kilowatt-hours, to the watt-hour: "1.830 kWh". */
 export const energy = (wh: number, locale: string): string => fixed(wh / 1000, 3, locale) + '\u00a0kWh'
 

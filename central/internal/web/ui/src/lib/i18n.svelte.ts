@@ -26,6 +26,7 @@ const ms = (at: string | number): number => (typeof at === 'number' ? at : Date.
 /** The functions of format.ts in the chosen language. Absent values are "–". */
 export const fmt = {
   number: (n: number) => f.number(n, settings.locale),
+  current: (ma: number) => f.current(ma, settings.locale),
   power: (w: number | undefined) => (w === undefined ? '–' : f.power(w, settings.locale)),
   energy: (wh: number | undefined) => (wh === undefined ? '–' : f.energy(wh, settings.locale)),
   money: (amount: string | undefined, currency: string | undefined) => (amount && currency ? f.money(amount, currency, settings.locale) : '–'),

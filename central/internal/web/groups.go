@@ -1,0 +1,76 @@
+package web
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/central/view"
+	"github.com/carga-ev/carga/internal/charge"
+)
+
+// groupBody is what an operator sets of a group.
+type groupBody struct {
+	Name  string   `json:"name" minLength:"1" maxLength:"64" doc:"for people"`
+	Limit int64    `json:"limit_ma" minimum:"6000" maximum:"1000000" doc:"the fuse, per phase, in mA" example:"63000"`
+	CPs   []string `json:"cps" maxItems:"50" doc:"its charging points; each is in one group at most" example:"CP_001"`
+}
+
+type addGroupInput struct{ Body groupBody }
+
+type changeGroupInput struct {
+	ID   string `path:"id" maxLength:"36" pattern:"^[A-Za-z0-9_-]{1,36}$"`
+	Body groupBody
+}
+
+// group returns the group that a body describes.
+func (b *groupBody) group(id string) (orders.Group, error) {
+	g := orders.Group{ID: orders.GroupID(id), Name: strings.TrimSpace(b.Name), Limit: charge.MilliAmps(b.Limit)}
+	if g.Name == "" || !printable(g.Name) {
+		return g, problem("bad_group", "name: use text without control characters")
+	}
+	for _, cp := range b.CPs {
+		if !charge.CPID(cp).Valid() {
+			return g, problem("bad_group", "cps: each is the id of a charging point: letters, digits, _ and -")
+		}
+		g.CPs = append(g.CPs, charge.CPID(cp))
+	}
+	return g, nil
+}
+
+// groupRoutes registers the groups of charging points behind one fuse.
+func (s *Server) groupRoutes(api huma.API) {
+	read := op("list-groups", http.MethodGet, "/groups", "Groups of charging points behind one fuse, with what each connector may draw", http.StatusOK)
+	huma.Register(api, read, func(ctx context.Context, _ *struct{}) (*bodyOutput[view.GroupList], error) {
+		all, err := s.archive.Groups(ctx)
+		if err != nil {
+			return nil, s.internalError("list-groups", err)
+		}
+		return &bodyOutput[view.GroupList]{all}, nil
+	})
+	save := func(ctx context.Context, id, group string, b *groupBody) (*orderOutput, error) {
+		g, err := b.group(group)
+		if err != nil {
+			return nil, err
+		}
+		a, err := s.orders.SaveGroup(ctx, g)
+		return s.answer(id, a, err)
+	}
+	add := order("add-group", "/groups", "Add a group of charging points", http.StatusCreated)
+	add.Description = "Every connector must report a safe current, and all of them together must be within the limit: they have it while Central cannot reach them."
+	huma.Register(api, add, func(ctx context.Context, in *addGroupInput) (*orderOutput, error) {
+		return save(ctx, "add-group", "", &in.Body)
+	})
+	change := order("change-group", "/groups/{id}", "Change a group: all of its values are replaced", http.StatusOK)
+	huma.Register(api, change, func(ctx context.Context, in *changeGroupInput) (*orderOutput, error) {
+		return save(ctx, "change-group", in.ID, &in.Body)
+	})
+	huma.Register(api, order("delete-group", "/groups/{id}/delete", "Delete a group: its charging points have their safe current when their grants are over", http.StatusOK),
+		func(ctx context.Context, in *idInput) (*orderOutput, error) {
+			a, err := s.orders.DeleteGroup(ctx, orders.GroupID(in.ID))
+			return s.answer("delete-group", a, err)
+		})
+}

@@ -1,0 +1,126 @@
+package orders_test
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/central/supply"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// newSupply returns a world of charging points with one connector each of 32 A and a
+// safe current of 6 A, a group of all of them, and a fuse.
+func newSupply(t *testing.T, cps int, fuse charge.MilliAmps) (*world, orders.GroupID) {
+	t.Helper()
+	w := newWorld(t, cps, 1, orders.Config{})
+	g := orders.Group{Name: "hall", Limit: fuse}
+	for id := range w.agents {
+		c := w.CP(id).Connectors[1]
+		c.Most, c.Safe = 32_000, 6000
+		g.CPs = append(g.CPs, id)
+	}
+	r := w.operator(orders.OperatorSaveGroup{Group: g})
+	if r.Refused != "" || r.GroupID == "" {
+		t.Fatalf("group: %+v", r)
+	}
+	return w, r.GroupID
+}
+
+// charges makes a session run at a connector, as records would.
+func (w *world) charges(id charge.CPID) {
+	c := w.CP(id).Connectors[1]
+	c.Session, c.Phase, c.Plugged = charge.SessionID("s-"+id), charge.StatusCharging, true
+}
+
+// granted returns the limits that were sent to a charging point, in order.
+func (w *world) granted(t *testing.T, id charge.CPID) (all []charge.MilliAmps) {
+	t.Helper()
+	for _, c := range w.sent {
+		var o wire.SetLimit
+		if c.Type != wire.CommandSetLimit || c.CPID != id {
+			continue
+		}
+		if err := json.Unmarshal(c.Data, &o); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, o.Limit)
+	}
+	return all
+}
+
+func last(all []charge.MilliAmps) charge.MilliAmps {
+	if len(all) == 0 {
+		return -1
+	}
+	return all[len(all)-1]
+}
+
+// TestSupplyIsLent: a session gets what the others do not need, after they confirmed
+// less, and not before a restored Central knows all grants.
+func TestSupplyIsLent(t *testing.T) {
+	t.Parallel()
+	w, _ := newSupply(t, 2, 20_000)
+	w.charges("CP_1")
+	w.pass(10_000)
+	if got := w.granted(t, "CP_2"); last(got) != 0 {
+		t.Fatalf("CP_2 was granted %v, want 0", got)
+	}
+	if got := w.granted(t, "CP_1"); len(got) != 0 {
+		t.Fatalf("CP_1 was granted %v, before all grants of an earlier run are over", got)
+	}
+	w.pass(charge.Time(supply.Unknown.Milliseconds()))
+	if got := w.granted(t, "CP_1"); last(got) != 20_000 {
+		t.Fatalf("CP_1 was granted %v, want 20000", got)
+	}
+	m := w.members[orders.Target{CPID: "CP_1", Connector: 1}]
+	if m.Why != supply.WhyServed || m.Share != 20_000 || m.Hold.Confirmed.Limit != 20_000 {
+		t.Fatalf("%+v", m)
+	}
+	// A silent one counts with its safe current: the session gives it back.
+	w.live["CP_2"] = ledger.Offline
+	w.pass(10_000)
+	if got := w.granted(t, "CP_1"); last(got) != 14_000 {
+		t.Fatalf("CP_1 was granted %v, want 14000 at last", got)
+	}
+	if m := w.members[orders.Target{CPID: "CP_2", Connector: 1}]; m.Why != supply.WhyUnreachable || m.Share != 6000 {
+		t.Fatalf("%+v", m)
+	}
+	w.restart()
+	w.pass(10_000)
+	if got := w.members[orders.Target{CPID: "CP_1", Connector: 1}]; got.Hold.Confirmed.Limit != 14_000 {
+		t.Fatalf("after a restart: %+v", got)
+	}
+}
+
+func TestGroupsAreRefused(t *testing.T) {
+	t.Parallel()
+	w, id := newSupply(t, 2, 12_000)
+	for _, c := range []struct {
+		name string
+		g    orders.Group
+		want string
+	}{
+		{"a fuse below the safe currents", orders.Group{ID: id, Name: "hall", Limit: 11_999, CPs: []charge.CPID{"CP_1", "CP_2"}}, orders.RefusedSafeSum},
+		{"a charging point of another group", orders.Group{Name: "yard", Limit: 32_000, CPs: []charge.CPID{"CP_1"}}, orders.RefusedInGroup},
+		{"an unknown charging point", orders.Group{ID: id, Name: "hall", Limit: 32_000, CPs: []charge.CPID{"CP_9"}}, wire.RefusedUnknownCP},
+		{"an unknown group", orders.Group{ID: "none", Name: "hall", Limit: 32_000}, orders.RefusedUnknownGroup},
+		{"fewer charging points", orders.Group{ID: id, Name: "hall", Limit: 6000, CPs: []charge.CPID{"CP_2"}}, ""},
+	} {
+		if r := w.operator(orders.OperatorSaveGroup{Group: c.g}); r.Refused != c.want {
+			t.Errorf("%s: %+v, want %q", c.name, r, c.want)
+		}
+	}
+	w.CP("CP_1").Connectors[1].Safe = 0
+	if r := w.operator(orders.OperatorSaveGroup{Group: orders.Group{Name: "yard", Limit: 32_000, CPs: []charge.CPID{"CP_1"}}}); r.Refused != orders.RefusedNoSafe {
+		t.Errorf("no safe current: %+v", r)
+	}
+	if r := w.operator(orders.OperatorDeleteGroup{ID: id}); r.Refused != "" {
+		t.Errorf("delete: %+v", r)
+	}
+	if r := w.operator(orders.OperatorDeleteGroup{ID: id}); r.Refused != orders.RefusedUnknownGroup {
+		t.Errorf("deleted twice: %+v", r)
+	}
+}
