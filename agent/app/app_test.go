@@ -319,9 +319,42 @@ func TestFaultAndRepair(t *testing.T) {
 				t.Fatalf("%s: %s", f, story(t, p.disk))
 			}
 		}
-		want(t, p.order(1, &wire.Unlock{}), wire.ResultRejected, "unsupported")
-		want(t, p.order(0, &wire.Reset{}), wire.ResultRejected, "unsupported")
 		want(t, p.order(7, &wire.Stop{SessionID: "x"}), wire.ResultRejected, "unknown_connector")
+	})
+}
+
+// TestLatchedFaultsOutliveTheAgent: neither a crash nor a restart resets a welded
+// contactor; RESET does, once it is measured open.
+func TestLatchedFaultsOutliveTheAgent(t *testing.T) {
+	play(t, nil, func(p *point) {
+		p.start()
+		p.ready()
+		time.Sleep(2 * time.Second) // the self-test
+		p.do(p.board.Inject(1, charge.FaultContactorWelded))
+		p.status(2*time.Second, charge.StatusFaulted)
+		want(t, p.order(1, &wire.Reset{}), wire.ResultDone, "")
+		time.Sleep(time.Second)
+		if n := len(payloads[*wire.FaultCleared](t, p.disk)); n != 0 {
+			t.Errorf("cleared %d times while it is welded", n)
+		}
+		p.do(p.board.Repair(1)) // without a reset
+		for _, end := range []func(){p.kill, func() { p.do(p.stop(nil)) }} {
+			end()
+			p.start()
+			p.ready()
+			time.Sleep(2 * time.Second)
+			if got := p.reports(); got != charge.StatusFaulted {
+				t.Fatalf("%s after a restart, want faulted: %s", got, story(t, p.disk))
+			}
+		}
+		want(t, p.order(1, &wire.Unlock{}), wire.ResultRejected, "welded")
+		want(t, p.order(0, &wire.Reset{}), wire.ResultDone, "")
+		p.status(time.Second, charge.StatusAvailable)
+		p.kill()
+		p.start()
+		p.ready()
+		p.status(time.Second, charge.StatusAvailable)
+		want(t, p.order(1, &wire.Unlock{}), wire.ResultDone, "")
 	})
 }
 

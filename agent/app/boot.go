@@ -115,6 +115,7 @@ func (r *running) configure(id charge.JournalID) point.Config {
 		Capabilities: []string{"reserve", "remote_start", "limit"}, Simulated: r.operator.simulator != nil,
 		Policy: connector.Policy{
 			Resume: p.Resume, ReservedPlugStarts: p.ReservedPlugStarts, FreeVend: p.FreeVend, Vent: info.Vent, Steered: info.Steered,
+			Lock:  slices.ContainsFunc(r.outlets, (*control.Outlet).HasLock),
 			Rated: info.RatedPower, SampleEnergy: i.MeterReadWh, SampleInterval: i.MeterRead,
 		},
 		Cards:  r.cfg.Cards.policy(),
@@ -151,6 +152,7 @@ func (r *running) restore(ctx context.Context, found Recovered) error {
 		if saved[i].Register > 0 {
 			o.ResumeMeter(saved[i].Register)
 		}
+		r.control.Restore(o.ID, saved[i].LatchedFaults())
 		f.Outlets = append(f.Outlets, r.look(ctx, o))
 	}
 	r.control.Delay(r.startDelay(f))

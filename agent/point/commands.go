@@ -41,9 +41,9 @@ func (s *State) execute(v delivery.Verdict) {
 		return
 	}
 	switch o := v.Order.(type) {
-	case *wire.SetAvailability:
+	case *wire.SetAvailability, *wire.Reset:
 		if n == 0 {
-			s.setAllAvailability(v, raw)
+			s.forwardToAll(v, raw)
 			return
 		}
 	case *wire.Simulate:
@@ -55,7 +55,7 @@ func (s *State) execute(v delivery.Verdict) {
 	case *wire.Authorize, *wire.SetLocalList:
 		s.cardCommand(v, raw)
 		return
-	case *wire.Reserve, *wire.CancelReservation, *wire.Start, *wire.Stop:
+	case *wire.Reserve, *wire.CancelReservation, *wire.Start, *wire.Stop, *wire.Unlock:
 	default: // rejected first, whichever connector it names
 		s.finish(v, wire.ResultRejected, "unsupported")
 		return
@@ -91,9 +91,9 @@ func canonical(v delivery.Verdict) (string, error) {
 	return string(raw), err
 }
 
-// setAllAvailability sets the availability of all connectors, with one acceptance
-// and one result for all of them.
-func (s *State) setAllAvailability(v delivery.Verdict, raw string) {
+// forwardToAll passes a command to all connectors, with one acceptance and one result
+// for all of them.
+func (s *State) forwardToAll(v delivery.Verdict, raw string) {
 	s.accept(v, raw)
 	for i := range s.connectors {
 		s.forward(v, raw, charge.ConnectorID(i+1), true)

@@ -191,6 +191,12 @@ func TestWhatTheDiskHoldsOnlyAdvances(t *testing.T) {
 	}
 }
 
+// unknown is an order of a type that this build does not know.
+type unknown struct{ wire.Unlock }
+
+// CommandType implements wire.Order.
+func (*unknown) CommandType() wire.CommandType { return "UNKNOWN" }
+
 func TestCommands(t *testing.T) {
 	const ahead charge.Time = 1_799_000_000_000
 	for _, row := range []struct {
@@ -199,8 +205,12 @@ func TestCommands(t *testing.T) {
 		order wire.Order
 		want  string
 	}{
-		{"unsupported", 1, &wire.Unlock{}, "UNLOCK_rejected_unsupported"},
-		{"unsupported, whichever connector", 9, &wire.Reset{}, "RESET_rejected_unsupported"},
+		{"unsupported", 1, &unknown{}, "UNKNOWN_rejected_unsupported"},
+		{"unsupported, whichever connector", 9, &unknown{}, "UNKNOWN_rejected_unsupported"},
+		{"reset of one", 2, &wire.Reset{}, "command_accepted RESET_done"},
+		{"reset of all", 0, &wire.Reset{}, "command_accepted RESET_done"},
+		{"unlock without a lock", 2, &wire.Unlock{}, "UNLOCK_rejected_no_lock"},
+		{"unlock of all", 0, &wire.Unlock{}, "UNLOCK_rejected_unknown_connector"},
 		{"no connector", 0, &wire.Stop{SessionID: "s"}, "STOP_rejected_unknown_connector"},
 		{"unknown connector", 3, &wire.Stop{SessionID: "s"}, "STOP_rejected_unknown_connector"},
 		{"connector", 2, &wire.Stop{SessionID: "s"}, "STOP_done_already_ended"},

@@ -208,6 +208,8 @@ func (s *State) stepConnector(n charge.ConnectorID, e connector.Event) {
 			s.effects = append(s.effects, ReadMeter{n})
 		case connector.ResetLatch:
 			s.effects = append(s.effects, ResetLatch{n})
+		case connector.ReleaseCable:
+			s.effects = append(s.effects, ReleaseCable{n})
 		case connector.SetTimer: // deadline reads it from the state
 		}
 	}

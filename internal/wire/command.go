@@ -29,7 +29,7 @@ const (
 	CommandSetLimit CommandType = "SET_LIMIT"
 	// Release the cable.
 	CommandUnlock CommandType = "UNLOCK"
-	// Restart the agent.
+	// End the latched faults whose cause is over.
 	CommandReset CommandType = "RESET"
 	// Change the cards that may charge without Central, or answer a card that was
 	// presented.
@@ -275,7 +275,8 @@ func (o *SetLimit) validate(c *check) {
 	c.time("until", o.Until)
 }
 
-// Unlock releases the locked cable of a connector.
+// Unlock releases the locked cable of a connector. A session ends first, with the
+// reason remote.
 type Unlock struct{}
 
 // CommandType implements Order.
@@ -283,7 +284,8 @@ func (*Unlock) CommandType() CommandType { return CommandUnlock }
 
 func (*Unlock) validate(*check) {}
 
-// Reset restarts the agent.
+// Reset ends the latched faults of a connector whose cause is over; connector 0 means
+// all.
 type Reset struct{}
 
 // CommandType implements Order.

@@ -70,6 +70,7 @@ func (b *boot) perform(f point.Effect) {
 	case point.ResetLatch:
 		b.connectors[f.Connector-1].reset = true
 		b.wakeControlLoop()
+	case point.ReleaseCable: // no lock is simulated here
 	case point.Operate:
 		b.operate(f.Operation)
 	case point.Append:
