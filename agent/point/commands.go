@@ -52,6 +52,9 @@ func (s *State) execute(v delivery.Verdict) {
 	case *wire.SetLimit:
 		s.setLimit(v, raw, o)
 		return
+	case *wire.Identify:
+		s.identify(v, raw)
+		return
 	case *wire.Authorize, *wire.SetLocalList:
 		s.cardCommand(v, raw)
 		return
@@ -112,11 +115,31 @@ func (s *State) simulate(v delivery.Verdict, raw string, o wire.Simulate) {
 		s.finish(v, wire.ResultRejected, "unknown_connector")
 		return
 	}
+	if o.Action == wire.SimulateTap && o.Card == "" {
+		s.finish(v, wire.ResultRejected, "malformed")
+		return
+	}
 	if o.Action == wire.SimulateFault && o.Fault == "" {
 		o.Fault = charge.FaultOther
 	}
 	s.accept(v, raw)
 	s.effects = append(s.effects, Operate{Operation{Connector: n, Simulate: o, Command: v.Command.ID}})
+}
+
+// identify lets the lights of a connector blink; connector 0 means all.
+func (s *State) identify(v delivery.Verdict, raw string) {
+	n := v.Command.Connector
+	switch {
+	case !s.cfg.Panel:
+		s.finish(v, wire.ResultRejected, "unsupported")
+		return
+	case n != 0 && !s.has(n):
+		s.finish(v, wire.ResultRejected, "unknown_connector")
+		return
+	}
+	s.accept(v, raw)
+	s.effects = append(s.effects, Identify{n})
+	s.finish(v, wire.ResultDone, "")
 }
 
 // operated records the result of an operation. Its reason is at most 128 bytes.

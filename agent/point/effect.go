@@ -53,6 +53,9 @@ type (
 	// cable.
 	ReleaseCable struct{ Connector charge.ConnectorID }
 
+	// Identify lets the lights of a connector blink; 0 means all.
+	Identify struct{ Connector charge.ConnectorID }
+
 	// Operate asks for an operation of simulated hardware; Operated is its result.
 	Operate struct{ Operation Operation }
 )
@@ -145,6 +148,7 @@ func (LimitCurrent) pointEffect()     {}
 func (ReadMeter) pointEffect()        {}
 func (ResetLatch) pointEffect()       {}
 func (ReleaseCable) pointEffect()     {}
+func (Identify) pointEffect()         {}
 func (Operate) pointEffect()          {}
 func (Append) pointEffect()           {}
 func (SavePosition) pointEffect()     {}

@@ -211,6 +211,8 @@ func TestCommands(t *testing.T) {
 		{"reset of all", 0, &wire.Reset{}, "command_accepted RESET_done"},
 		{"unlock without a lock", 2, &wire.Unlock{}, "UNLOCK_rejected_no_lock"},
 		{"unlock of all", 0, &wire.Unlock{}, "UNLOCK_rejected_unknown_connector"},
+		{"identify all", 0, &wire.Identify{}, "command_accepted IDENTIFY_done"},
+		{"identify nowhere", 3, &wire.Identify{}, "IDENTIFY_rejected_unknown_connector"},
 		{"no connector", 0, &wire.Stop{SessionID: "s"}, "STOP_rejected_unknown_connector"},
 		{"unknown connector", 3, &wire.Stop{SessionID: "s"}, "STOP_rejected_unknown_connector"},
 		{"connector", 2, &wire.Stop{SessionID: "s"}, "STOP_done_already_ended"},
@@ -221,6 +223,7 @@ func TestCommands(t *testing.T) {
 		{"limit of none", 3, &wire.SetLimit{Limit: 8_000, Until: ahead}, "SET_LIMIT_rejected_unknown_connector"},
 		{"limit that is over", 1, &wire.SetLimit{Limit: 8_000, Until: 1}, "SET_LIMIT_expired_expired"},
 		{"simulate nowhere", 0, &wire.Simulate{Action: wire.SimulatePlug}, "SIMULATE_rejected_unknown_connector"},
+		{"tap without a card", 2, &wire.Simulate{Action: wire.SimulateTap}, "SIMULATE_rejected_malformed"},
 		{"simulate", 2, &wire.Simulate{Action: wire.SimulatePlug}, "command_accepted SIMULATE_failed_broken"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -235,6 +238,14 @@ func TestCommands(t *testing.T) {
 			}
 		})
 	}
+	t.Run("no lights", func(t *testing.T) {
+		r := start(t, 1, func(c *point.Config, _ *point.Recovered) { c.Panel = false })
+		r.order(1, &wire.Identify{})
+		r.settled()
+		if s := r.story(); !strings.HasSuffix(s, "IDENTIFY_rejected_unsupported") {
+			t.Error(s)
+		}
+	})
 	t.Run("real hardware", func(t *testing.T) {
 		r := start(t, 1, func(c *point.Config, _ *point.Recovered) { c.Simulated = false })
 		r.order(1, &wire.Simulate{Action: wire.SimulatePlug})

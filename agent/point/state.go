@@ -20,6 +20,7 @@ type Config struct {
 	Name, Place  string
 	Capabilities []string
 	Simulated    bool // the hardware is simulated, and commands may operate it
+	Panel        bool // there are lights, and commands may let them blink
 	Policy       connector.Policy
 	Cards        cards.Policy
 	Limits       limits.Policy
