@@ -244,7 +244,7 @@ func (x *step) applyResult(p *point, c *Command, state CommandState, refused boo
 		if refused {
 			x.listRefused(p, c)
 		}
-	case wire.CommandSetLimit, wire.CommandUnlock, wire.CommandReset, wire.CommandAuthorize:
+	case wire.CommandSetLimit, wire.CommandUnlock, wire.CommandReset, wire.CommandIdentify, wire.CommandAuthorize:
 	}
 }
 
