@@ -46,7 +46,8 @@ type Limits struct {
 	// many there are until the vehicle is unplugged.
 	RetryTrip  time.Duration
 	MaxRetries int
-	// MaxThermalAge is the age above which a temperature is lost. Heat is slow.
+	// MaxThermalAge is the age above which a temperature is lost, as package hal declares
+	// it. Heat is slow.
 	MaxThermalAge time.Duration
 	// MaxMeterAge is the age above which the meter is lost.
 	MaxMeterAge time.Duration
@@ -67,7 +68,7 @@ func DefaultLimits() Limits {
 		Persist: 300 * time.Millisecond, Stable: 300 * time.Millisecond,
 		MaxLockMove: 2 * time.Second, LockedInF: 5 * time.Second,
 		TestEvery: 24 * time.Hour, TripSettle: 2 * time.Second, RetryTrip: 5 * time.Minute, MaxRetries: 6,
-		MaxThermalAge: 10 * time.Second, MaxMeterAge: 5 * time.Second, Overcurrent: 7 * time.Second, OfferEvery: 5 * time.Second, Stop: 5 * time.Second,
+		MaxThermalAge: 5 * time.Second, MaxMeterAge: 5 * time.Second, Overcurrent: 7 * time.Second, OfferEvery: 5 * time.Second, Stop: 5 * time.Second,
 	}
 }
 

@@ -97,6 +97,7 @@ func New(cfg Config) (*Loop, error) {
 		Config: cfg, info: cfg.Board.Info(), limits: safety.DefaultLimits(), jitter: metrics.NewDurations(jitterBounds()...),
 		jobs: make(chan job, 8*len(cfg.Outlets)+8),
 	}
+	l.limits.MaxThermalAge = hal.MaxThermalAge
 	if cfg.MeterEvery > 0 {
 		l.limits.MaxMeterAge = 3*cfg.MeterEvery + meterSlack
 	}
