@@ -366,7 +366,11 @@ type FrontPanel interface {
 type Press struct {
 	Stamp
 	Connector charge.ConnectorID
+	Held      bool // it has been held for HoldLasts; the press itself was reported before
 }
+
+// HoldLasts is how long a button is held to reset latched faults.
+const HoldLasts = 3 * time.Second
 
 // Light is what the lights of a connector show.
 type Light int

@@ -319,9 +319,96 @@ func TestFaultAndRepair(t *testing.T) {
 				t.Fatalf("%s: %s", f, story(t, p.disk))
 			}
 		}
-		want(t, p.order(1, &wire.Unlock{}), wire.ResultRejected, "unsupported")
-		want(t, p.order(0, &wire.Reset{}), wire.ResultRejected, "unsupported")
 		want(t, p.order(7, &wire.Stop{SessionID: "x"}), wire.ResultRejected, "unknown_connector")
+	})
+}
+
+// TestLatchedFaultsOutliveTheAgent: neither a crash nor a restart resets a welded
+// contactor; RESET does, once it is measured open.
+func TestLatchedFaultsOutliveTheAgent(t *testing.T) {
+	play(t, nil, func(p *point) {
+		p.start()
+		p.ready()
+		time.Sleep(2 * time.Second) // the self-test
+		p.do(p.board.Inject(1, charge.FaultContactorWelded))
+		p.status(2*time.Second, charge.StatusFaulted)
+		want(t, p.order(1, &wire.Reset{}), wire.ResultDone, "")
+		time.Sleep(time.Second)
+		if n := len(payloads[*wire.FaultCleared](t, p.disk)); n != 0 {
+			t.Errorf("cleared %d times while it is welded", n)
+		}
+		p.do(p.board.Repair(1)) // without a reset
+		for _, end := range []func(){p.kill, func() { p.do(p.stop(nil)) }} {
+			end()
+			p.start()
+			p.ready()
+			time.Sleep(2 * time.Second)
+			if got := p.reports(); got != charge.StatusFaulted {
+				t.Fatalf("%s after a restart, want faulted: %s", got, story(t, p.disk))
+			}
+		}
+		want(t, p.order(1, &wire.Unlock{}), wire.ResultRejected, "welded")
+		want(t, p.order(0, &wire.Reset{}), wire.ResultDone, "")
+		p.status(time.Second, charge.StatusAvailable)
+		p.kill()
+		p.start()
+		p.ready()
+		p.status(time.Second, charge.StatusAvailable)
+		want(t, p.order(1, &wire.Unlock{}), wire.ResultDone, "")
+	})
+}
+
+// TestATapByCommand: it is a card that is held to the reader; without one it fails.
+func TestATapByCommand(t *testing.T) {
+	card := charge.IDToken("04A1B2C3").Hash()
+	play(t, nil, func(p *point) {
+		p.start()
+		p.ready()
+		want(t, p.order(1, &wire.Simulate{Action: wire.SimulateTap, Card: card}), wire.ResultDone, "")
+		p.within(time.Second, "a request", func() bool { return len(payloads[*wire.AuthRequested](t, p.disk)) == 1 })
+		if got := payloads[*wire.AuthRequested](t, p.disk)[0].TokenHash; got != card {
+			t.Errorf("card %s, want %s", got, card)
+		}
+	})
+	play(t, func(_ *app.Config, hw *sim.Config) { hw.NoReader = true }, func(p *point) {
+		p.start()
+		p.ready()
+		want(t, p.order(1, &wire.Simulate{Action: wire.SimulateTap, Card: card}), wire.ResultFailed, "no card reader is fitted")
+	})
+}
+
+// TestFrontPanel: the lights show the status, IDENTIFY lets them blink for 30 s, and a
+// held button resets what has latched, without Central.
+func TestFrontPanel(t *testing.T) {
+	play(t, nil, func(p *point) {
+		light := func(want hal.Light) {
+			t.Helper()
+			p.within(time.Second, want.String(), func() bool { return p.outlet().Light == want.String() })
+		}
+		p.start()
+		p.ready()
+		light(hal.LightReady)
+		want(t, p.order(0, &wire.Identify{}), wire.ResultDone, "")
+		light(hal.LightIdentify)
+		time.Sleep(28 * time.Second)
+		light(hal.LightIdentify)
+		time.Sleep(2 * time.Second)
+		light(hal.LightReady)
+		p.do(p.board.Inject(1, charge.FaultEmergencyStop))
+		p.status(time.Second, charge.StatusFaulted)
+		light(hal.LightFault)
+		p.do(p.board.Repair(1)) // without a reset
+		for range 2 {
+			p.do(p.board.Press(1))
+			time.Sleep(time.Second)
+		}
+		if got := p.reports(); got != charge.StatusFaulted {
+			t.Errorf("%s after a short press, want faulted", got)
+		}
+		p.do(p.board.Hold(1))
+		p.status(time.Second, charge.StatusAvailable)
+		p.do(p.stop(nil))
+		light(hal.LightOff)
 	})
 }
 

@@ -47,6 +47,7 @@ type running struct {
 	// outputTrouble is why a relay may outlive this process; empty: it does not, or
 	// there is none.
 	outputTrouble string
+	panel         frontPanel
 	// operator operates simulated hardware.
 	operator *operator
 	log      Journal // the records of this boot and of those before
@@ -112,9 +113,10 @@ func (r *running) configure(id charge.JournalID) point.Config {
 	info, p, i := r.board.Info(), r.cfg.Policies, r.cfg.Intervals
 	c := point.Config{
 		CP: r.cfg.CPID, Journal: id, Agent: buildinfo.Version(), Name: r.cfg.Name, Place: r.cfg.Place,
-		Capabilities: []string{"reserve", "remote_start", "limit"}, Simulated: r.operator.simulator != nil,
+		Capabilities: []string{"reserve", "remote_start", "limit"}, Simulated: r.operator.simulator != nil, Panel: r.panel.device != nil,
 		Policy: connector.Policy{
 			Resume: p.Resume, ReservedPlugStarts: p.ReservedPlugStarts, FreeVend: p.FreeVend, Vent: info.Vent, Steered: info.Steered,
+			Lock:  slices.ContainsFunc(r.outlets, (*control.Outlet).HasLock),
 			Rated: info.RatedPower, SampleEnergy: i.MeterReadWh, SampleInterval: i.MeterRead,
 		},
 		Cards:  r.cfg.Cards.policy(),
@@ -151,6 +153,7 @@ func (r *running) restore(ctx context.Context, found Recovered) error {
 		if saved[i].Register > 0 {
 			o.ResumeMeter(saved[i].Register)
 		}
+		r.control.Restore(o.ID, saved[i].LatchedFaults())
 		f.Outlets = append(f.Outlets, r.look(ctx, o))
 	}
 	r.control.Delay(r.startDelay(f))

@@ -63,6 +63,7 @@ func (r *running) openReader() error {
 		return fmt.Errorf("card reader: %w", err)
 	}
 	r.tokens = reader.Tokens()
+	r.operator.hasReader = true
 	return nil
 }
 

@@ -98,6 +98,10 @@ func (r *running) perform(f point.Effect) {
 		r.meters[f.Connector-1].request()
 	case point.ResetLatch:
 		r.outlets[f.Connector-1].ResetLatch()
+	case point.ReleaseCable:
+		r.outlets[f.Connector-1].ReleaseCable()
+	case point.Identify:
+		r.identify(f.Connector)
 	case point.Operate:
 		r.operator.add(f.Operation)
 	case point.Append, point.SavePosition:

@@ -63,7 +63,7 @@ func (r *running) openDevices() error {
 			loop: r.watch.LoopWithin(fmt.Sprintf("meter_%d", o.ID), hangsAfter+r.cfg.Intervals.Meter),
 		})
 	}
-	if err := r.openReader(); err != nil {
+	if err := errors.Join(r.openReader(), r.openPanel()); err != nil {
 		return err
 	}
 	var err error

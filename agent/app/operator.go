@@ -18,6 +18,7 @@ import (
 // in another process, so it has its own goroutine.
 type operator struct {
 	simulator hal.Simulator // nil: real hardware
+	hasReader bool          // of cards
 	outlets   []*control.Outlet
 	post      func(point.Event)
 	log       *slog.Logger
@@ -62,8 +63,8 @@ func (o *operator) run(ctx context.Context) {
 	}
 }
 
-// operate performs an action at simulated hardware. A repair also resets faults
-// that the safety rules have latched.
+// operate performs an action at simulated hardware. A repair also resets faults that
+// the safety rules have latched. A tap passes by the reader, since it has no UID.
 func (o *operator) operate(n charge.ConnectorID, s wire.Simulate) error {
 	if o.simulator == nil {
 		return errors.New("this hardware is not simulated")
@@ -79,6 +80,12 @@ func (o *operator) operate(n charge.ConnectorID, s wire.Simulate) error {
 		err := o.simulator.Repair(n)
 		o.outlets[n-1].ResetLatch()
 		return err
+	case wire.SimulateTap: // the reader would have to know the UID
+		if !o.hasReader {
+			return errors.New("no card reader is fitted")
+		}
+		o.post(point.CardPresented{Card: s.Card})
+		return nil
 	}
 	return errors.New("unknown action")
 }

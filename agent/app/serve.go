@@ -73,6 +73,9 @@ func (r *running) serve(ctx context.Context) error {
 	if r.tokens != nil {
 		input.start(r.readCards)
 	}
+	if r.panel.device != nil {
+		input.start(r.runPanel)
+	}
 	input.start(r.housekeep)
 	input.start(r.watch.Run)
 	input.start(func(ctx context.Context) { r.watch.Serve(ctx, r.cfg.Observe, r.deps.Listener, r.pages()) })

@@ -18,7 +18,7 @@ func (t *transition) booted(e Booted) {
 	v := e.Saved
 	s := State{
 		ID: e.ID, Policy: e.Policy, Phase: PhaseBooted, Pilot: e.Pilot, Plugged: e.Pilot.Plugged(),
-		Unavailable: v.Unavailable, Faults: t.s.Faults,
+		Unavailable: v.Unavailable, Faults: t.s.Faults | v.LatchedFaults(),
 	}
 	s.Finishing = v.Finishing && s.Plugged
 	s.Meter = Meter{Last: e.Reading, Known: e.HasReading}

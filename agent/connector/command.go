@@ -28,6 +28,10 @@ func (t *transition) command(e CommandReceived) {
 		t.ifFresh(e, func() { t.stop(e, *o) })
 	case *wire.SetAvailability:
 		t.ifFresh(e, func() { t.setAvailability(e, o.Available) })
+	case *wire.Reset:
+		t.ifFresh(e, func() { t.resetFaults(e) })
+	case *wire.Unlock:
+		t.ifFresh(e, func() { t.unlock(e) })
 	default:
 		t.refuse(e, "unsupported")
 	}
@@ -202,6 +206,32 @@ func (t *transition) setAvailability(e CommandReceived, available bool) {
 		t.endStart("unavailable")
 		t.beginEnding(charge.StopRemote)
 	}
+	t.done(e, "")
+}
+
+// resetFaults asks the safety rules to end what latched and is over. What then ends
+// is recorded as fault_cleared.
+func (t *transition) resetFaults(e CommandReceived) {
+	t.accept(e)
+	t.reset = true
+	t.done(e, "")
+}
+
+// unlock ends what holds the cable, and moves the bolt once more. The safety rules
+// release it when the contactor is open.
+func (t *transition) unlock(e CommandReceived) {
+	switch s := &t.s; {
+	case !s.Policy.Lock:
+		t.refuse(e, "no_lock")
+		return
+	case s.Faults.Has(charge.FaultContactorWelded):
+		t.refuse(e, "welded")
+		return
+	}
+	t.accept(e)
+	t.endStart("stopped")
+	t.beginEnding(charge.StopRemote)
+	t.release = true
 	t.done(e, "")
 }
 

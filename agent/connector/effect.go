@@ -9,7 +9,7 @@ import (
 
 // Effect is what the shell must do. A step's list is in this order and holds
 // at most one of each: OpenContactor, Append, OfferPower, CloseContactor,
-// ReadMeter, ResetLatch, SetTimer.
+// ReadMeter, ResetLatch, ReleaseCable, SetTimer.
 //
 //sumtype:decl
 type Effect interface{ connectorEffect() }
@@ -46,8 +46,13 @@ type CloseContactor struct{}
 type ReadMeter struct{}
 
 // ResetLatch asks the safety loop to end the faults that it has latched: an
-// operator has put the connector back into service. What is still so latches again.
+// operator orders it, or has put the connector back into service. What is still so
+// latches again.
 type ResetLatch struct{}
+
+// ReleaseCable asks for the lock to be moved once more, as soon as the safety rules
+// release the cable.
+type ReleaseCable struct{}
 
 // SetTimer asks for TimerFired at a time since the boot. It replaces the timer
 // set before; 0 cancels it.
@@ -59,4 +64,5 @@ func (OfferPower) connectorEffect()     {}
 func (CloseContactor) connectorEffect() {}
 func (ReadMeter) connectorEffect()      {}
 func (ResetLatch) connectorEffect()     {}
+func (ReleaseCable) connectorEffect()   {}
 func (SetTimer) connectorEffect()       {}

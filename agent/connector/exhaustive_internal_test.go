@@ -74,6 +74,8 @@ func alphabet() []stimulus {
 		order("`STOP`", &wire.Stop{SessionID: "s1"}),
 		order("`SET_AVAILABILITY` true", &wire.SetAvailability{Available: true}),
 		order("`SET_AVAILABILITY` false", &wire.SetAvailability{}),
+		order("`UNLOCK`", &wire.Unlock{}),
+		order("`RESET`", &wire.Reset{}),
 		at("fault", func(n Now) Event { return FaultSeen{Now: n, Fault: charge.FaultGroundFault} }),
 		at("fault ends", func(n Now) Event { return FaultGone{Now: n, Fault: charge.FaultGroundFault} }),
 		{words: "grant durable", event: func(s State, n Now) Event { return Appended{Now: n, Token: s.Session.GrantToken} }},
@@ -175,6 +177,7 @@ func roots(p Policy) []State {
 		{Connector: 1, Session: session, Register: 1000},
 		{Connector: 1, Reservation: SavedReservation{ID: "r1", Username: "u1", Until: wall.Add(time.Minute), LeftMS: 60_000}},
 		{Connector: 1, Unavailable: true},
+		{Connector: 1, Latched: []charge.Fault{charge.FaultGroundFault}},
 	} {
 		for _, pilot := range []charge.PilotState{charge.PilotA, charge.PilotC} {
 			for _, read := range []bool{true, false} {
@@ -292,7 +295,7 @@ func broken(before State, e Event, s State, effects []Effect, at time.Duration) 
 func TestEveryReachableState(t *testing.T) {
 	all := explored{edges: map[edge]bool{}, powers: map[charge.Status][2]bool{}}
 	for _, p := range []Policy{
-		{}, {Steered: true}, {Resume: true, Vent: true}, {ReservedPlugStarts: true, FreeVend: true, Steered: true, Resume: true},
+		{}, {Steered: true, Lock: true}, {Resume: true, Vent: true}, {ReservedPlugStarts: true, FreeVend: true, Steered: true, Resume: true},
 	} {
 		one := explored{edges: all.edges, powers: all.powers}
 		explore(t, p, &one)

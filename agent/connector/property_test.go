@@ -214,7 +214,7 @@ func (w *world) one(t *rapid.T) {
 			SessionID: s, Username: charge.Username(id("u")), ReservationID: charge.ReservationID(pick("", "r1", string(w.s.Reservation.ID))),
 		}))
 	case 12:
-		switch pick("stop", "cancel", "available", "unlock", "local", "card", "authorize", "card_stop") {
+		switch pick("stop", "cancel", "available", "unlock", "reset", "local", "card", "authorize", "card_stop") {
 		case "card":
 			w.apply(t, connector.CardAllowed{Now: w.now(), Session: fresh, Username: charge.Username(id("u")), Card: theCard(), By: wire.GrantLocalList})
 		case "authorize":
@@ -231,6 +231,8 @@ func (w *world) one(t *rapid.T) {
 			w.apply(t, w.order(time.Second, &wire.SetAvailability{Available: rapid.Bool().Draw(t, "available")}))
 		case "unlock":
 			w.apply(t, w.order(time.Second, &wire.Unlock{}))
+		case "reset":
+			w.apply(t, w.order(time.Second, &wire.Reset{}))
 		default:
 			w.apply(t, connector.LocalStop{Now: w.now()})
 		}

@@ -23,6 +23,7 @@ type Saved struct {
 	Reservation SavedReservation   `json:"reservation,omitzero"`
 	Session     SavedSession       `json:"session,omitzero"`
 	Unfinished  []Unfinished       `json:"unfinished,omitempty"`
+	Latched     []charge.Fault     `json:"latched,omitempty"`    // raised and not cleared, of those that latch
 	Journal     charge.JournalID   `json:"journal,omitempty"`    // of the last record
 	UptimeMS    int64              `json:"uptime_ms,omitempty"`  // of the last record
 	RegisterAt  charge.Time        `json:"register_at,omitzero"` // when Register was recorded; zero when the clock was not set
@@ -127,9 +128,23 @@ func Replay(v Saved, rec wire.Record) Saved {
 		v.Session.noteEnding(charge.StopUnplugged)
 	case *wire.FaultRaised:
 		v.Session.noteEnding(p.Fault.StopReason())
+		if p.Fault.Latches() && !slices.Contains(v.Latched, p.Fault) {
+			v.Latched = append(slices.Clone(v.Latched), p.Fault)
+		}
+	case *wire.FaultCleared:
+		v.Latched = slices.DeleteFunc(slices.Clone(v.Latched), func(f charge.Fault) bool { return f == p.Fault })
 	default: // the rest comes from the hardware at boot
 	}
 	return v
+}
+
+// LatchedFaults are the faults that the safety rules had latched when the last boot
+// ended.
+func (v *Saved) LatchedFaults() (f charge.FaultSet) {
+	for _, one := range v.Latched {
+		f = f.With(one)
+	}
+	return f
 }
 
 // noteRegister sets the last register and when it was recorded. The register in
@@ -186,6 +201,8 @@ func (v Saved) accepted(rec wire.Record, p *wire.CommandAccepted) Saved {
 		if o.SessionID == v.Session.ID {
 			v.Session.noteEnding(cmp.Or(o.Reason, charge.StopRemote))
 		}
+	case *wire.Unlock:
+		v.Session.noteEnding(charge.StopRemote)
 	case *wire.SetAvailability:
 		v.Unavailable = !o.Available
 		if !o.Available {

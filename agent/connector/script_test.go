@@ -189,11 +189,11 @@ func (p *player) event(w []string) (connector.Event, error) {
 	}
 	order := func(o wire.Order) (connector.Event, error) { return p.order(5*time.Second, o), nil }
 	switch w[0] {
-	case "boot": // [resume] [plug_starts] [free_vend] [vent] [steered] [rated]
+	case "boot": // [resume] [plug_starts] [free_vend] [vent] [steered] [lock] [rated]
 		all := strings.Join(w, " ")
 		p.policy.Resume, p.policy.Vent = strings.Contains(all, "resume"), strings.Contains(all, "vent")
 		p.policy.ReservedPlugStarts, p.policy.FreeVend = strings.Contains(all, "plug_starts"), strings.Contains(all, "free_vend")
-		p.policy.Steered = strings.Contains(all, "steered")
+		p.policy.Steered, p.policy.Lock = strings.Contains(all, "steered"), strings.Contains(all, "lock")
 		if strings.Contains(all, "rated") {
 			p.policy.Rated = 22_000
 		}
@@ -291,6 +291,8 @@ func (p *player) event(w []string) (connector.Event, error) {
 		return order(&wire.SetAvailability{Available: w[1] == "true"})
 	case "unlock":
 		return order(&wire.Unlock{})
+	case "reset":
+		return order(&wire.Reset{})
 	case "fault":
 		return connector.FaultSeen{Now: p.now(), Fault: charge.Fault(w[1])}, nil
 	case "repaired":
@@ -333,6 +335,8 @@ func (p *player) show(out *bytes.Buffer, effects []connector.Effect) {
 			fmt.Fprintln(out, "    read meter")
 		case connector.ResetLatch:
 			fmt.Fprintln(out, "    reset latch")
+		case connector.ReleaseCable:
+			fmt.Fprintln(out, "    release cable")
 		case connector.SetTimer:
 			fmt.Fprintf(out, "    timer %s\n", f.At)
 		case connector.Append:

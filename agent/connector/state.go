@@ -47,6 +47,8 @@ type Policy struct {
 	// Steered: the vehicle follows the pilot, so a session that ends asks it to stop
 	// before the contactor opens.
 	Steered bool
+	// Lock: the cable is locked while power is offered.
+	Lock bool
 	// Rated is the power that limits how much a register may gain; 0: no limit.
 	Rated charge.Watts
 	// SampleEnergy and SampleInterval are how often meter_read is recorded while

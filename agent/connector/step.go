@@ -14,6 +14,7 @@ type transition struct {
 	openNow   bool // open the contactor, whatever was commanded
 	readMeter bool
 	reset     bool // what the safety loop has latched
+	release   bool // the cable
 }
 
 // Step applies one event. It is total: every event is defined in every state.
@@ -159,6 +160,9 @@ func (t *transition) effects() (State, []Effect) {
 	}
 	if t.reset {
 		out = append(out, ResetLatch{})
+	}
+	if t.release {
+		out = append(out, ReleaseCable{})
 	}
 	if next := s.deadline(); next != s.Timer {
 		out, s.Timer = append(out, SetTimer{next}), next

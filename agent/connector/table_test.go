@@ -42,7 +42,7 @@ var places = map[string]string{
 var kinds = []string{
 	"boot", "registered", "pilot A", "pilot B", "pilot C", "pilot D", "pilot E", "contact closed", "contact open", "hold late", "hold",
 	"meter 1000", "meter 999", "meter fails", "reserve r1 u1 60s", "reserve r2 u2 60s", "cancel r1", "cancel r9", "start s1 u1", "start s1 u1 r1",
-	"start s9 u9", "stop s1", "stop s9", "available true", "available false", "unlock", "late_start", "fault other", "fault ground_fault",
+	"start s9 u9", "stop s1", "stop s9", "available true", "available false", "unlock", "reset", "late_start", "fault other", "fault ground_fault",
 	"repaired other", "durable", "append_failed", "storage full", "storage free", "timer", "local_stop", "shutdown",
 }
 
@@ -102,7 +102,7 @@ func TestEveryEventInEveryState(t *testing.T) {
 					return
 				}
 				commands := map[string]bool{
-					"reserve": true, "cancel": true, "start": true, "stop": true, "available": true, "unlock": true, "late_start": true,
+					"reserve": true, "cancel": true, "start": true, "stop": true, "available": true, "unlock": true, "reset": true, "late_start": true,
 				}
 				if commands[strings.Fields(kind)[0]] && !answered(effects) && !underWay(p.s, before) {
 					t.Errorf("got %v, want the command accepted or finished", effects)

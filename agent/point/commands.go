@@ -41,9 +41,9 @@ func (s *State) execute(v delivery.Verdict) {
 		return
 	}
 	switch o := v.Order.(type) {
-	case *wire.SetAvailability:
+	case *wire.SetAvailability, *wire.Reset:
 		if n == 0 {
-			s.setAllAvailability(v, raw)
+			s.forwardToAll(v, raw)
 			return
 		}
 	case *wire.Simulate:
@@ -52,10 +52,13 @@ func (s *State) execute(v delivery.Verdict) {
 	case *wire.SetLimit:
 		s.setLimit(v, raw, o)
 		return
+	case *wire.Identify:
+		s.identify(v, raw)
+		return
 	case *wire.Authorize, *wire.SetLocalList:
 		s.cardCommand(v, raw)
 		return
-	case *wire.Reserve, *wire.CancelReservation, *wire.Start, *wire.Stop:
+	case *wire.Reserve, *wire.CancelReservation, *wire.Start, *wire.Stop, *wire.Unlock:
 	default: // rejected first, whichever connector it names
 		s.finish(v, wire.ResultRejected, "unsupported")
 		return
@@ -91,9 +94,9 @@ func canonical(v delivery.Verdict) (string, error) {
 	return string(raw), err
 }
 
-// setAllAvailability sets the availability of all connectors, with one acceptance
-// and one result for all of them.
-func (s *State) setAllAvailability(v delivery.Verdict, raw string) {
+// forwardToAll passes a command to all connectors, with one acceptance and one result
+// for all of them.
+func (s *State) forwardToAll(v delivery.Verdict, raw string) {
 	s.accept(v, raw)
 	for i := range s.connectors {
 		s.forward(v, raw, charge.ConnectorID(i+1), true)
@@ -112,11 +115,31 @@ func (s *State) simulate(v delivery.Verdict, raw string, o wire.Simulate) {
 		s.finish(v, wire.ResultRejected, "unknown_connector")
 		return
 	}
+	if o.Action == wire.SimulateTap && o.Card == "" {
+		s.finish(v, wire.ResultRejected, "malformed")
+		return
+	}
 	if o.Action == wire.SimulateFault && o.Fault == "" {
 		o.Fault = charge.FaultOther
 	}
 	s.accept(v, raw)
 	s.effects = append(s.effects, Operate{Operation{Connector: n, Simulate: o, Command: v.Command.ID}})
+}
+
+// identify lets the lights of a connector blink; connector 0 means all.
+func (s *State) identify(v delivery.Verdict, raw string) {
+	n := v.Command.Connector
+	switch {
+	case !s.cfg.Panel:
+		s.finish(v, wire.ResultRejected, "unsupported")
+		return
+	case n != 0 && !s.has(n):
+		s.finish(v, wire.ResultRejected, "unknown_connector")
+		return
+	}
+	s.accept(v, raw)
+	s.effects = append(s.effects, Identify{n})
+	s.finish(v, wire.ResultDone, "")
 }
 
 // operated records the result of an operation. Its reason is at most 128 bytes.

@@ -45,9 +45,16 @@ type (
 	// readings may come before it.
 	ReadMeter struct{ Connector charge.ConnectorID }
 
-	// ResetLatch ends the faults that the control loop has latched: an operator has
-	// put the connector back into service. What is still so latches again.
+	// ResetLatch ends the faults that the control loop has latched: an operator orders
+	// it, or has put the connector back into service. What is still so latches again.
 	ResetLatch struct{ Connector charge.ConnectorID }
+
+	// ReleaseCable moves the lock once more, as soon as the safety rules release the
+	// cable.
+	ReleaseCable struct{ Connector charge.ConnectorID }
+
+	// Identify lets the lights of a connector blink; 0 means all.
+	Identify struct{ Connector charge.ConnectorID }
 
 	// Operate asks for an operation of simulated hardware; Operated is its result.
 	Operate struct{ Operation Operation }
@@ -140,6 +147,8 @@ func (OfferPower) pointEffect()       {}
 func (LimitCurrent) pointEffect()     {}
 func (ReadMeter) pointEffect()        {}
 func (ResetLatch) pointEffect()       {}
+func (ReleaseCable) pointEffect()     {}
+func (Identify) pointEffect()         {}
 func (Operate) pointEffect()          {}
 func (Append) pointEffect()           {}
 func (SavePosition) pointEffect()     {}

@@ -191,6 +191,12 @@ func TestWhatTheDiskHoldsOnlyAdvances(t *testing.T) {
 	}
 }
 
+// unknown is an order of a type that this build does not know.
+type unknown struct{ wire.Unlock }
+
+// CommandType implements wire.Order.
+func (*unknown) CommandType() wire.CommandType { return "UNKNOWN" }
+
 func TestCommands(t *testing.T) {
 	const ahead charge.Time = 1_799_000_000_000
 	for _, row := range []struct {
@@ -199,8 +205,14 @@ func TestCommands(t *testing.T) {
 		order wire.Order
 		want  string
 	}{
-		{"unsupported", 1, &wire.Unlock{}, "UNLOCK_rejected_unsupported"},
-		{"unsupported, whichever connector", 9, &wire.Reset{}, "RESET_rejected_unsupported"},
+		{"unsupported", 1, &unknown{}, "UNKNOWN_rejected_unsupported"},
+		{"unsupported, whichever connector", 9, &unknown{}, "UNKNOWN_rejected_unsupported"},
+		{"reset of one", 2, &wire.Reset{}, "command_accepted RESET_done"},
+		{"reset of all", 0, &wire.Reset{}, "command_accepted RESET_done"},
+		{"unlock without a lock", 2, &wire.Unlock{}, "UNLOCK_rejected_no_lock"},
+		{"unlock of all", 0, &wire.Unlock{}, "UNLOCK_rejected_unknown_connector"},
+		{"identify all", 0, &wire.Identify{}, "command_accepted IDENTIFY_done"},
+		{"identify nowhere", 3, &wire.Identify{}, "IDENTIFY_rejected_unknown_connector"},
 		{"no connector", 0, &wire.Stop{SessionID: "s"}, "STOP_rejected_unknown_connector"},
 		{"unknown connector", 3, &wire.Stop{SessionID: "s"}, "STOP_rejected_unknown_connector"},
 		{"connector", 2, &wire.Stop{SessionID: "s"}, "STOP_done_already_ended"},
@@ -211,6 +223,7 @@ func TestCommands(t *testing.T) {
 		{"limit of none", 3, &wire.SetLimit{Limit: 8_000, Until: ahead}, "SET_LIMIT_rejected_unknown_connector"},
 		{"limit that is over", 1, &wire.SetLimit{Limit: 8_000, Until: 1}, "SET_LIMIT_expired_expired"},
 		{"simulate nowhere", 0, &wire.Simulate{Action: wire.SimulatePlug}, "SIMULATE_rejected_unknown_connector"},
+		{"tap without a card", 2, &wire.Simulate{Action: wire.SimulateTap}, "SIMULATE_rejected_malformed"},
 		{"simulate", 2, &wire.Simulate{Action: wire.SimulatePlug}, "command_accepted SIMULATE_failed_broken"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -225,6 +238,14 @@ func TestCommands(t *testing.T) {
 			}
 		})
 	}
+	t.Run("no lights", func(t *testing.T) {
+		r := start(t, 1, func(c *point.Config, _ *point.Recovered) { c.Panel = false })
+		r.order(1, &wire.Identify{})
+		r.settled()
+		if s := r.story(); !strings.HasSuffix(s, "IDENTIFY_rejected_unsupported") {
+			t.Error(s)
+		}
+	})
 	t.Run("real hardware", func(t *testing.T) {
 		r := start(t, 1, func(c *point.Config, _ *point.Recovered) { c.Simulated = false })
 		r.order(1, &wire.Simulate{Action: wire.SimulatePlug})

@@ -20,6 +20,7 @@ type Config struct {
 	Name, Place  string
 	Capabilities []string
 	Simulated    bool // the hardware is simulated, and commands may operate it
+	Panel        bool // there are lights, and commands may let them blink
 	Policy       connector.Policy
 	Cards        cards.Policy
 	Limits       limits.Policy
@@ -208,6 +209,8 @@ func (s *State) stepConnector(n charge.ConnectorID, e connector.Event) {
 			s.effects = append(s.effects, ReadMeter{n})
 		case connector.ResetLatch:
 			s.effects = append(s.effects, ResetLatch{n})
+		case connector.ReleaseCable:
+			s.effects = append(s.effects, ReleaseCable{n})
 		case connector.SetTimer: // deadline reads it from the state
 		}
 	}

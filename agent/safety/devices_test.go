@@ -728,3 +728,53 @@ func TestDevicesAllocateNothing(t *testing.T) {
 		t.Errorf("%v allocations in a tick that opens, want none", n)
 	}
 }
+
+// TestRestored: a fault that an earlier boot had latched stays until what ends it,
+// and one of a device that is not fitted does not.
+func TestRestored(t *testing.T) {
+	all := safety.Fitted{Lock: true, SelfTest: true}
+	for _, f := range charge.Faults() {
+		b := newBench(t, all)
+		b.in.Commanded, b.in.Closed = false, false
+		b.s = safety.Restored(all, set(f))
+		b.tick()
+		if b.run(10 * time.Minute); b.v.Faults.Has(f) != f.Latches() {
+			t.Errorf("%s: got %v after 10 minutes", f, b.v.Faults.List())
+		}
+		b.in.ResetLatch = true
+		if b.run(time.Second); !b.v.Close {
+			t.Errorf("%s: got %+v after a reset, want closed", f, b.v)
+		}
+	}
+	for f, ends := range map[charge.Fault]bool{
+		charge.FaultGroundFault: true, charge.FaultOvercurrent: true, charge.FaultLock: true,
+		charge.FaultContactorWelded: false, charge.FaultSelfTest: false,
+	} {
+		b := newBench(t, all)
+		b.in.Commanded, b.in.Closed, b.in.Pilot, b.in.Offer = false, false, charge.PilotA, false
+		b.s = safety.Restored(all, set(f))
+		if b.run(time.Second); b.v.Faults.Has(f) == ends {
+			t.Errorf("%s: got %v without a vehicle", f, b.v.Faults.List())
+		}
+	}
+	b := newBench(t, safety.Fitted{})
+	b.s = safety.Restored(safety.Fitted{}, set(charge.FaultLock)|set(charge.FaultGroundFault)|set(charge.FaultSelfTest))
+	if b.tick(); !b.v.Faults.Empty() {
+		t.Errorf("got %v of devices that are not fitted", b.v.Faults.List())
+	}
+}
+
+// TestWeldedStaysDuringAReset: its fault has no gap while it is still welded.
+func TestWeldedStaysDuringAReset(t *testing.T) {
+	b := newBench(t, safety.Fitted{})
+	b.s = safety.Restored(safety.Fitted{}, set(charge.FaultContactorWelded))
+	for i := range 100 {
+		b.in.Commanded, b.in.Closed, b.in.ResetLatch = false, true, i == 10
+		if b.tick(); !b.v.Faults.Has(charge.FaultContactorWelded) {
+			t.Fatalf("tick %d: no fault", i)
+		}
+	}
+	if b.run(time.Second); !b.v.Faults.Has(charge.FaultContactorWelded) {
+		t.Error("the reset of a contactor that opened later counts")
+	}
+}

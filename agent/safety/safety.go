@@ -46,7 +46,8 @@ type Limits struct {
 	// many there are until the vehicle is unplugged.
 	RetryTrip  time.Duration
 	MaxRetries int
-	// MaxThermalAge is the age above which a temperature is lost. Heat is slow.
+	// MaxThermalAge is the age above which a temperature is lost, as package hal declares
+	// it. Heat is slow.
 	MaxThermalAge time.Duration
 	// MaxMeterAge is the age above which the meter is lost.
 	MaxMeterAge time.Duration
@@ -67,7 +68,7 @@ func DefaultLimits() Limits {
 		Persist: 300 * time.Millisecond, Stable: 300 * time.Millisecond,
 		MaxLockMove: 2 * time.Second, LockedInF: 5 * time.Second,
 		TestEvery: 24 * time.Hour, TripSettle: 2 * time.Second, RetryTrip: 5 * time.Minute, MaxRetries: 6,
-		MaxThermalAge: 10 * time.Second, MaxMeterAge: 5 * time.Second, Overcurrent: 7 * time.Second, OfferEvery: 5 * time.Second, Stop: 5 * time.Second,
+		MaxThermalAge: 5 * time.Second, MaxMeterAge: 5 * time.Second, Overcurrent: 7 * time.Second, OfferEvery: 5 * time.Second, Stop: 5 * time.Second,
 	}
 }
 
@@ -119,7 +120,7 @@ type Inputs struct {
 	ContactIn  Input
 	Tripped    charge.Fault // empty: nothing has tripped
 	TrippedIn  Input
-	ResetLatch bool // a person has repaired the latched fault
+	ResetLatch bool // a person has repaired what latched
 	ResetStop  bool // or that of the emergency stop, at any connector
 
 	Locked   bool // the lock holds the cable; false while it moves
@@ -178,6 +179,7 @@ type State struct {
 	seenOpen     bool          // in this boot
 	closedAt     moment        // when the contactor was last commanded to close; none: it is not
 	latched      charge.FaultSet
+	resetAt      moment // a person has reset what latched, and a weld may still end
 
 	lock   lockState
 	ground groundState
@@ -185,6 +187,30 @@ type State struct {
 	offer  offerState
 	paused moment // the limit is too low for a session since
 	over   moment // the current is too high since
+}
+
+// Restored is the state before the first tick of a boot that finds faults which an
+// earlier one had latched. One of a device that is not fitted any more is over. A
+// ground fault no longer ends by itself: how often it was reset is not known.
+func Restored(fitted Fitted, faults charge.FaultSet) State {
+	var s State
+	for _, f := range [...]charge.Fault{
+		charge.FaultEmergencyStop, charge.FaultContactorWelded, charge.FaultContactorStuck, charge.FaultOvercurrent,
+	} {
+		if faults.Has(f) {
+			s.latched = s.latched.With(f)
+		}
+	}
+	if fitted.Lock { // a welded contactor holds the cable
+		s.lock = lockState{failed: faults.Has(charge.FaultLock), on: faults.Has(charge.FaultContactorWelded)}
+	}
+	if fitted.SelfTest {
+		s.ground.failed = faults.Has(charge.FaultSelfTest)
+		if faults.Has(charge.FaultGroundFault) { // unplugged meanwhile is unplugged
+			s.ground.tripped, s.ground.hard, s.ground.plugged = moment{known: true}, true, true
+		}
+	}
+	return s
 }
 
 // Verdict is what the loop commands and reports.
@@ -254,10 +280,18 @@ func Step(l Limits, s State, in Inputs) (State, Verdict) {
 }
 
 // resetLatches ends what a person has repaired, and what ends by the unplugging of
-// the vehicle. What is still so latches again.
+// the vehicle. What is still so latches again. A welded contactor must be measured
+// open within MaxMove, so that its fault has no gap while it is still welded.
 func (s *State) resetLatches(l Limits, in *Inputs) {
 	if in.ResetLatch {
-		s.latched, s.differsSince = 0, moment{}
+		s.latched &= charge.FaultSet(0).With(charge.FaultContactorWelded)
+		s.differsSince, s.resetAt = moment{}, moment{true, in.Now}
+	}
+	if s.resetAt.known && in.open(l) {
+		s.latched = s.latched.Without(charge.FaultContactorWelded)
+	}
+	if s.resetAt.lasts(in.Now, l.MaxMove) {
+		s.resetAt = moment{}
 	}
 	if in.ResetStop {
 		s.latched = s.latched.Without(charge.FaultEmergencyStop)

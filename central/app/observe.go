@@ -73,6 +73,7 @@ func (w *counters) commands() metrics.Family {
 	defer w.mu.Unlock()
 	for _, kind := range []wire.CommandType{
 		wire.CommandReserve, wire.CommandCancel, wire.CommandStart, wire.CommandStop, wire.CommandSetAvailability, wire.CommandSimulate,
+		wire.CommandReset, wire.CommandUnlock, wire.CommandIdentify,
 	} {
 		for _, how := range []orders.CommandState{orders.Done, orders.Failed, orders.Rejected, orders.Expired, orders.Superseded} {
 			f.Samples = append(f.Samples, metrics.Sample{

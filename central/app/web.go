@@ -102,6 +102,24 @@ func (d operatorAPI) Simulate(ctx context.Context, cp charge.CPID, n charge.Conn
 	}})
 }
 
+// OnSite implements web.Orders.
+func (d operatorAPI) OnSite(ctx context.Context, cp charge.CPID, n charge.ConnectorID, action web.SiteAction) (web.Answer, error) {
+	var o wire.Order
+	switch action {
+	case web.ActionReset:
+		o = &wire.Reset{}
+	case web.ActionUnlock:
+		o = &wire.Unlock{}
+	case web.ActionIdentify:
+		o = &wire.Identify{}
+	default:
+		return web.Answer{}, fmt.Errorf("action %q is unknown", action)
+	}
+	return d.execute(ctx, place(cp, n)+" "+string(action), ingest.Order{Request: orders.OperatorOnSite{
+		Target: orders.Target{CPID: cp, Connector: n}, Order: o,
+	}})
+}
+
 // Admit implements web.Orders.
 func (d operatorAPI) Admit(ctx context.Context, cp charge.CPID) (web.Answer, error) {
 	return d.execute(ctx, string(cp), ingest.Admit{CPID: cp, Admitted: true})

@@ -74,6 +74,11 @@ func operations() map[string]onTheWire {
 		"stop":             {orders: []order{{path: "/sessions/s-CP/stop", command: wire.CommandStop, is: `"session_id":"s-CP"`}}},
 		"set-availability": {orders: []order{{path: "/availability", body: `{"cp_id":"CP","available":false}`, command: wire.CommandSetAvailability, is: `"available":false`}}},
 		"simulate":         {orders: []order{{path: "/cps/CP/connectors/1/simulate", body: `{"action":"plug"}`, command: wire.CommandSimulate, is: `"action":"plug"`}}},
+		"act-on-site": {orders: []order{
+			{path: "/cps/CP/connectors/1/actions", body: `{"action":"reset"}`, command: wire.CommandReset, is: `"RESET"`},
+			{path: "/cps/CP/connectors/1/actions", body: `{"action":"unlock"}`, command: wire.CommandUnlock, is: `"UNLOCK"`},
+			{path: "/cps/CP/connectors/1/actions", body: `{"action":"identify"}`, command: wire.CommandIdentify, is: `"IDENTIFY"`},
+		}},
 		"settle":           {orders: []order{{path: "/sessions/o-CP/settle", event: wire.CentralTicket, is: `"session_id":"o-CP"`}}},
 		"add-tariff": {orders: []order{
 			{path: "/tariffs", body: `{"version":"t-wire","currency":"EUR","per_kwh":"0.50"}`},

@@ -246,7 +246,7 @@ func (x *step) applyResult(p *point, c *Command, state CommandState, refused boo
 		}
 	case wire.CommandSetLimit:
 		x.limitResult(c, state, refused)
-	case wire.CommandUnlock, wire.CommandReset, wire.CommandAuthorize:
+	case wire.CommandUnlock, wire.CommandReset, wire.CommandIdentify, wire.CommandAuthorize:
 	}
 }
 

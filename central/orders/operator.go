@@ -31,6 +31,8 @@ func (x *step) operatorRequest(a OperatorRequest) {
 		x.emit(x.operatorAvailability(a))
 	case OperatorSimulate:
 		x.emit(x.operatorSimulate(a))
+	case OperatorOnSite:
+		x.emit(x.operatorOnSite(a))
 	case OperatorAdmitted:
 		if !a.Admitted {
 			x.endReservationsAt(Target{CPID: a.CPID}, charge.ReservationCancelled)
@@ -256,6 +258,24 @@ func (x *step) operatorSimulate(a OperatorSimulate) Reply {
 		return Reply{Refused: RefusedOffline}
 	}
 	return Reply{CommandID: ids[0], Target: a.Target}
+}
+
+// operatorOnSite replies with the id of the command, or refuses if it could not be
+// issued.
+func (x *step) operatorOnSite(a OperatorOnSite) Reply {
+	if refusal := x.unknownTarget(a.Target); refusal != "" {
+		return Reply{Refused: refusal}
+	}
+	cp := x.v.CP(a.CPID)
+	if cp == nil || cp.Connectors[a.Connector] == nil {
+		return Reply{Refused: RefusedOffline} // whether it has this connector is not known
+	}
+	cmd := x.issue(cp, a.Connector, a.Order, subject{message: "o." + x.IDs()}) // each request is a new one
+	if cmd == nil {
+		return Reply{Refused: RefusedOffline}
+	}
+	x.reconcile(cp.ID)
+	return Reply{CommandID: cmd.ID, Target: a.Target}
 }
 
 // simulate issues SIMULATE for a connector of a simulated charging point, or for

@@ -355,6 +355,12 @@ type OperatorSimulate struct {
 	Fault  charge.Fault
 }
 
+// OperatorOnSite orders RESET, UNLOCK or IDENTIFY: once, without a desired state.
+type OperatorOnSite struct {
+	Target
+	Order wire.Order
+}
+
 // OperatorAdmitted reports that an operator admitted a charging point or withdrew
 // that, after ledger.Admit. Withdrawing ends its reservations.
 type OperatorAdmitted struct {
@@ -398,6 +404,7 @@ func (OperatorCharge) operatorRequest()       {}
 func (OperatorStop) operatorRequest()         {}
 func (OperatorAvailability) operatorRequest() {}
 func (OperatorSimulate) operatorRequest()     {}
+func (OperatorOnSite) operatorRequest()       {}
 func (OperatorAdmitted) operatorRequest()     {}
 func (OperatorSettled) operatorRequest()      {}
 func (OperatorIssueCard) operatorRequest()    {}

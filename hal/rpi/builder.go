@@ -30,6 +30,7 @@ type builder struct {
 	contacts []string // pins of the contacts that callers read
 	pulses   []string // pins of the contacts whose closings are counted
 	closings []func(hal.Stamp)
+	holds    []func(hal.Stamp) // nil: that a contact stays closed means nothing
 	counted  []*s0
 	buses    map[string]i2c.Bus
 	ports    map[string]*modbus.Port
@@ -92,11 +93,12 @@ func (m *builder) contact(i int, pin, device, closed, open string) int {
 	return place
 }
 
-// pulse adds a contact whose closings are counted.
-func (m *builder) pulse(i int, pin, device string, closing func(hal.Stamp)) {
+// pulse adds a contact whose closings are counted. hold, if not nil, is called once it
+// has been closed for hal.HoldLasts.
+func (m *builder) pulse(i int, pin, device string, closing, hold func(hal.Stamp)) {
 	place := len(m.pulses)
 	m.pulses = append(m.pulses, pin)
-	m.closings = append(m.closings, closing)
+	m.closings, m.holds = append(m.closings, closing), append(m.holds, hold)
 	m.wire(i, hal.Wire{Device: device, Line: pin}, func() (string, string) {
 		is, err := m.b.watched.read(place)
 		return contactWire(is, err, "closed", "open")
@@ -227,7 +229,9 @@ func (m *builder) panel(lights []lamps, blinking bool) {
 	for i, o := range m.cfg.Connectors {
 		if o.Button != "" {
 			n := charge.ConnectorID(i + 1)
-			m.pulse(i, o.Button, "button", func(s hal.Stamp) { p.presses.Add(hal.Press{Stamp: s, Connector: n}) })
+			m.pulse(i, o.Button, "button",
+				func(s hal.Stamp) { p.presses.Add(hal.Press{Stamp: s, Connector: n}) },
+				func(s hal.Stamp) { p.presses.Add(hal.Press{Stamp: s, Connector: n, Held: true}) })
 		}
 	}
 }
@@ -340,7 +344,7 @@ func (m *builder) watchPulses() error {
 	if err != nil {
 		return fmt.Errorf("rpi: inputs %s: %w", strings.Join(m.pulses, ", "), err)
 	}
-	w := &watched{lines: lines, mask: 1<<len(m.pulses) - 1, start: m.b.start, closings: m.closings}
+	w := &watched{lines: lines, mask: 1<<len(m.pulses) - 1, start: m.b.start, closings: m.closings, holds: m.holds, closedAt: make([]time.Duration, len(m.pulses))}
 	for i := range m.pulses {
 		w.contacts = append(w.contacts, contact{bit: gpio.GPIOValue(1) << i})
 	}

@@ -55,7 +55,7 @@ func (m *builder) pulseMeter(i int, at string, o Outlet, c *connector) error {
 	}
 	c.meter = s
 	m.counted = append(m.counted, s)
-	m.pulse(i, o.Meter.Pin, "meter pulse", s.pulse)
+	m.pulse(i, o.Meter.Pin, "meter pulse", s.pulse, nil)
 	m.b.closers = append(m.b.closers, s.close)
 	return nil
 }

@@ -152,3 +152,36 @@ func TestAButtonThatIsHeldAtTheStartIsNoPress(t *testing.T) {
 		}
 	})
 }
+
+// TestAHeldButton: it is reported once when it is pressed, and once when it has been
+// held.
+func TestAHeldButton(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, board, p := panelled(t)
+		defer func() { _ = board.Close() }()
+		b.chip.Drive("GPIO8", true)
+		time.Sleep(100 * time.Millisecond)
+		for _, held := range []time.Duration{hal.HoldLasts - 100*time.Millisecond, 3 * hal.HoldLasts} {
+			from := board.Mono()
+			b.chip.Drive("GPIO8", false)
+			var got []hal.Press
+			for end := time.After(held); end != nil; {
+				select {
+				case press := <-p.Presses():
+					got = append(got, press)
+				case <-end:
+					end = nil
+				}
+			}
+			b.chip.Drive("GPIO8", true)
+			time.Sleep(100 * time.Millisecond)
+			want := 1
+			if held > hal.HoldLasts {
+				want = 2
+			}
+			if len(got) != want || got[0].Held || want == 2 && (!got[1].Held || got[1].Connector != 2 || got[1].Mono-from < hal.HoldLasts) {
+				t.Errorf("held for %v: got %+v", held, got)
+			}
+		}
+	})
+}

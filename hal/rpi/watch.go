@@ -23,10 +23,12 @@ type watched struct {
 	lines    Lines
 	mask     gpio.GPIOValue
 	start    time.Time
-	closings []func(hal.Stamp) // called by the goroutine, under mu
+	closings []func(hal.Stamp) // called by the goroutine, under mu; so are holds
+	holds    []func(hal.Stamp) // nil: none
 
 	mu       sync.Mutex // guards what follows
 	contacts []contact
+	closedAt []time.Duration // while a hold is ahead; 0: none is
 	seq      uint64
 	err      error // of the last reading
 }
@@ -62,9 +64,18 @@ func (w *watched) sample() {
 		c := &w.contacts[i]
 		was := c.closed || !c.known // a contact that is closed at the start has not been closed now
 		c.sample(levels&c.bit == 0, pulseSamples, false)
-		if c.closed && !was {
+		now := time.Since(w.start)
+		switch {
+		case c.closed && !was:
+			w.closedAt[i] = now
 			w.seq++
-			w.closings[i](hal.Stamp{Mono: time.Since(w.start), Seq: w.seq})
+			w.closings[i](hal.Stamp{Mono: now, Seq: w.seq})
+		case !c.closed:
+			w.closedAt[i] = 0
+		case w.holds[i] != nil && w.closedAt[i] > 0 && now-w.closedAt[i] >= hal.HoldLasts:
+			w.closedAt[i] = 0
+			w.seq++
+			w.holds[i](hal.Stamp{Mono: now, Seq: w.seq})
 		}
 	}
 }

@@ -85,7 +85,12 @@ func (b *Board) Present(uid string) error {
 }
 
 // Press presses the button of a connector.
-func (b *Board) Press(n charge.ConnectorID) error {
+func (b *Board) Press(n charge.ConnectorID) error { return b.press(n, false) }
+
+// Hold holds the button of a connector for hal.HoldLasts, which passes at once.
+func (b *Board) Hold(n charge.ConnectorID) error { return b.press(n, true) }
+
+func (b *Board) press(n charge.ConnectorID, held bool) error {
 	if b.physics.cfg.NoPanel {
 		return fmt.Errorf("front panel: %w", hal.ErrNotFitted)
 	}
@@ -94,7 +99,7 @@ func (b *Board) Press(n charge.ConnectorID) error {
 			return hal.ErrClosed
 		}
 		b.pressSeq++
-		b.presses.Add(hal.Press{Stamp: hal.Stamp{Mono: o.now, Seq: b.pressSeq}, Connector: n})
+		b.presses.Add(hal.Press{Stamp: hal.Stamp{Mono: o.now, Seq: b.pressSeq}, Connector: n, Held: held})
 		return nil
 	})
 }

@@ -108,6 +108,18 @@ func (f Fault) StopReason() StopReason {
 	return StopOtherFault
 }
 
+// Latches reports whether the fault may stay after its cause is gone, until a person
+// resets it, unplugs the vehicle, or a time has passed. Such a fault outlives a
+// restart of the agent.
+func (f Fault) Latches() bool {
+	switch f {
+	case FaultEmergencyStop, FaultGroundFault, FaultOvercurrent, FaultContactorWelded, FaultContactorStuck, FaultLock, FaultSelfTest:
+		return true
+	case FaultOvertemperature, FaultMeter, FaultPilot, FaultSafetyInput, FaultJournal, FaultOther:
+	}
+	return false
+}
+
 // ClockQuality is how far the wall clock of a charging point can be trusted.
 type ClockQuality string
 

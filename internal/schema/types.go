@@ -93,7 +93,7 @@ func ofWord(t reflect.Type) *node {
 	case reflect.TypeFor[wire.Decision]():
 		return oneOf(wire.DecidedAccepted, wire.DecidedRefused)
 	case reflect.TypeFor[wire.SimulateAction]():
-		return oneOf(wire.SimulatePlug, wire.SimulateUnplug, wire.SimulateFault, wire.SimulateRepair)
+		return oneOf(wire.SimulatePlug, wire.SimulateUnplug, wire.SimulateFault, wire.SimulateRepair, wire.SimulateTap)
 	}
 	return nil
 }

@@ -29,8 +29,10 @@ const (
 	CommandSetLimit CommandType = "SET_LIMIT"
 	// Release the cable.
 	CommandUnlock CommandType = "UNLOCK"
-	// Restart the agent.
+	// End the latched faults whose cause is over.
 	CommandReset CommandType = "RESET"
+	// Let the lights blink, so that a person finds the charging point.
+	CommandIdentify CommandType = "IDENTIFY"
 	// Change the cards that may charge without Central, or answer a card that was
 	// presented.
 	CommandSetLocalList CommandType = "SET_LOCAL_LIST"
@@ -151,6 +153,8 @@ func newOrder(t CommandType) Order {
 		return new(Unlock)
 	case CommandReset:
 		return new(Reset)
+	case CommandIdentify:
+		return new(Identify)
 	case CommandSetLocalList:
 		return new(SetLocalList)
 	case CommandAuthorize:
@@ -296,7 +300,8 @@ func (o *SetLimit) validate(c *check) {
 	c.time("until", o.Until)
 }
 
-// Unlock releases the locked cable of a connector.
+// Unlock releases the locked cable of a connector. A session ends first, with the
+// reason remote.
 type Unlock struct{}
 
 // CommandType implements Order.
@@ -304,13 +309,22 @@ func (*Unlock) CommandType() CommandType { return CommandUnlock }
 
 func (*Unlock) validate(*check) {}
 
-// Reset restarts the agent.
+// Reset ends the latched faults of a connector whose cause is over; connector 0 means
+// all.
 type Reset struct{}
 
 // CommandType implements Order.
 func (*Reset) CommandType() CommandType { return CommandReset }
 
 func (*Reset) validate(*check) {}
+
+// Identify lets the lights of a connector blink for 30 s; connector 0 means all.
+type Identify struct{}
+
+// CommandType implements Order.
+func (*Identify) CommandType() CommandType { return CommandIdentify }
+
+func (*Identify) validate(*check) {}
 
 // SetLocalList changes the list of cards that may charge without a request to
 // Central. With Base it is a delta: it is for a charging point whose list has that
@@ -432,12 +446,16 @@ const (
 	SimulateUnplug SimulateAction = "unplug"
 	SimulateFault  SimulateAction = "fault"
 	SimulateRepair SimulateAction = "repair"
+	SimulateTap    SimulateAction = "tap" // a card is held to the reader
 )
 
 // Simulate orders an action of the person at a simulated charging point.
 type Simulate struct {
 	Action SimulateAction `json:"action"`
 	Fault  charge.Fault   `json:"fault,omitempty"` // with action fault; "other" when empty
+	// Card is what action tap holds to the reader; required there. Its UID is in no
+	// message.
+	Card charge.TokenHash `json:"token_hash,omitempty"`
 }
 
 // CommandType implements Order.
@@ -445,8 +463,9 @@ func (*Simulate) CommandType() CommandType { return CommandSimulate }
 
 func (o *Simulate) validate(c *check) {
 	c.require("action")
-	c.oneOf("action", string(o.Action), string(SimulatePlug), string(SimulateUnplug), string(SimulateFault), string(SimulateRepair))
+	c.oneOf("action", string(o.Action), string(SimulatePlug), string(SimulateUnplug), string(SimulateFault), string(SimulateRepair), string(SimulateTap))
 	if o.Fault != "" {
 		c.fault("fault", o.Fault)
 	}
+	c.optionalHash("token_hash", o.Card)
 }

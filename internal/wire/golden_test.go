@@ -132,6 +132,7 @@ func samples(t *testing.T) []sample {
 		&wire.SetLimit{Limit: 16000, Until: at.Add(3600e9)},
 		&wire.Unlock{},
 		&wire.Reset{},
+		&wire.Identify{},
 		&wire.SetLocalList{
 			Version: 3, Base: 2, Entries: []wire.LocalListEntry{{TokenHash: hash, Username: "driver1", Until: at.Add(3600e9)}},
 			Removed: []charge.TokenHash{charge.IDToken("04A1B2C3").Hash()}, Digest: "0f1e2d3c4b5a6978",

@@ -202,6 +202,9 @@ func (b *boot) restore() error {
 		found.Damaged = append(found.Damaged, wire.Damaged{Journal: d.Journal, First: d.First, Last: d.Last, Reason: d.Reason})
 	}
 	for i, m := range b.connectors {
+		m.faults = found.Saved[i].LatchedFaults()
+		m.rules = safety.Restored(safety.Fitted{}, m.faults)
+		m.reset, m.outlet.resetDue = m.outlet.resetDue, false
 		if b.w.bug(BugPlugFromJournal) && found.Saved[i].Session.ID != "" {
 			m.pilotOverride = charge.PilotC
 		}

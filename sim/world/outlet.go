@@ -44,6 +44,8 @@ type outlet struct {
 	flowSince time.Duration
 
 	broken hardwareFaults
+	// It was repaired while the agent did not run: its latched faults are to be reset.
+	resetDue bool
 
 	// For the checks: the present closure of the contact.
 	closedFrom charge.WattHours // register when it closed
@@ -264,9 +266,11 @@ func (o *outlet) repair() {
 	}
 	o.updateRequest()
 	o.integrate()
-	if b := o.agent.run; b != nil {
-		// A repair includes a reset of the latched faults.
+	// A repair includes a reset of the latched faults: at once, or when the agent runs.
+	if b := o.agent.run; b != nil && b.ready {
 		b.connectors[o.id-1].reset = true
+	} else {
+		o.resetDue = true
 	}
 	o.wakeControlLoop()
 }

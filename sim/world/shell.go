@@ -70,6 +70,7 @@ func (b *boot) perform(f point.Effect) {
 	case point.ResetLatch:
 		b.connectors[f.Connector-1].reset = true
 		b.wakeControlLoop()
+	case point.ReleaseCable, point.Identify: // neither lock nor lights are simulated here
 	case point.Operate:
 		b.operate(f.Operation)
 	case point.Append:
@@ -128,6 +129,7 @@ func (b *boot) operate(op point.Operation) {
 			hw.breakDown(op.Simulate.Fault)
 		case wire.SimulateRepair:
 			hw.repair()
+		case wire.SimulateTap: // drivers here have cards of their own
 		}
 		b.step(point.Operated{Operation: op})
 	})

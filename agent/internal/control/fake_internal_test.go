@@ -87,6 +87,7 @@ type fakeOutlet struct {
 	lockGoal    hal.LockState
 	lockAt      time.Duration
 	lockMoves   time.Duration
+	lockSets    int
 	cable       charge.MilliAmps
 	temperature charge.MilliCelsius
 	testRuns    time.Duration
@@ -171,7 +172,7 @@ func (k fakeLock) Set(locked bool) error {
 	if locked {
 		goal = hal.LockLocked
 	}
-	if goal != k.lockGoal {
+	if k.lockSets++; goal != k.lockGoal {
 		k.lockGoal, k.lockAt = goal, k.b.Mono()+k.lockMoves
 		k.b.did("lock %t", locked)
 	}

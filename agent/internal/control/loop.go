@@ -97,6 +97,7 @@ func New(cfg Config) (*Loop, error) {
 		Config: cfg, info: cfg.Board.Info(), limits: safety.DefaultLimits(), jitter: metrics.NewDurations(jitterBounds()...),
 		jobs: make(chan job, 8*len(cfg.Outlets)+8),
 	}
+	l.limits.MaxThermalAge = hal.MaxThermalAge
 	if cfg.MeterEvery > 0 {
 		l.limits.MaxMeterAge = 3*cfg.MeterEvery + meterSlack
 	}
@@ -123,6 +124,13 @@ const meterSlack = 2 * time.Second
 
 // Delay lets no contactor close before d after the boot. Call it before Run.
 func (l *Loop) Delay(d time.Duration) { l.startAt = d }
+
+// Restore continues faults of connector n that an earlier boot had latched and that
+// the core has already: a change of them alone is reported. Call it before Run.
+func (l *Loop) Restore(n charge.ConnectorID, faults charge.FaultSet) {
+	o := l.outlets[n-1]
+	o.safety, o.reported.faults = safety.Restored(o.fit, faults), faults
+}
 
 // HasKeeper reports whether a dead-man device is fitted.
 func (l *Loop) HasKeeper() bool { return l.keeper != nil }
@@ -234,7 +242,8 @@ func (l *Loop) command(o *outletState, on bool) {
 // operate commands what a connector has beside its contactor.
 func (l *Loop) operate(o *outletState) {
 	v := &o.verdict
-	if o.lock != nil && (v.Lock != o.locked || o.lockFailed || !o.reported.before) {
+	again := !v.Lock && o.release.Swap(false)
+	if o.lock != nil && (v.Lock != o.locked || again || o.lockFailed || !o.reported.before) {
 		o.locked = v.Lock
 		l.note(noteLock, o, o.lock.Set(v.Lock), &o.lockFailed)
 	}

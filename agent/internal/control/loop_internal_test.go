@@ -455,3 +455,38 @@ func TestJitterIsCounted(t *testing.T) {
 		}
 	})
 }
+
+// TestLatchedFaultsOfAnEarlierBoot: what is still latched is not reported again, and
+// what is over is.
+func TestLatchedFaultsOfAnEarlierBoot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, newFake(1), slog.New(slog.DiscardHandler))
+		latched := charge.FaultSet(0).With(charge.FaultContactorWelded).With(charge.FaultMeter)
+		r.seen.faults = latched.List()
+		r.loop.Restore(1, latched)
+		r.run()
+		r.session(1)
+		r.pilot(1, charge.PilotC)
+		time.Sleep(10 * time.Second)
+		if r.seen.closed || !slices.Equal(r.seen.faults, []charge.Fault{charge.FaultContactorWelded}) {
+			t.Errorf("closed %t, faults %v; want contactor_welded", r.seen.closed, r.seen.faults)
+		}
+		r.outlets[0].ResetLatch()
+		r.moved(1, true, 0, 3*time.Second)
+		r.stop()
+	})
+}
+
+// TestAReleaseMovesTheBoltOnceMore: a bolt that did not follow gets another try, and
+// one that must hold the cable gets none.
+func TestAReleaseMovesTheBoltOnceMore(t *testing.T) {
+	play(t, 1, func(r *rig) {
+		time.Sleep(time.Second)
+		moves := func() (n int) { r.set(func() { n = r.all[0].lockSets }); return n }
+		was := moves()
+		r.outlets[0].ReleaseCable()
+		if time.Sleep(time.Second); moves() != was+1 {
+			t.Errorf("moved %d times, want once", moves()-was)
+		}
+	})
+}

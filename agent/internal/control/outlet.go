@@ -36,6 +36,7 @@ type Outlet struct {
 	offer      atomic.Bool                  // power is offered
 	limit      atomic.Pointer[charge.Limit] // of the current, as set; nil: none
 	resetLatch atomic.Bool                  // a person has repaired what latched; read once
+	release    atomic.Bool                  // the lock is to be moved once more when it may open
 	reading    atomic.Pointer[hal.Reading]  // the last good one; nil: none in this boot
 }
 
@@ -91,6 +92,13 @@ func (o *Outlet) Limit(l charge.Limit) { o.limit.Store(&l) }
 // ResetLatch ends the faults that the safety rules have latched, after a person
 // has repaired their cause. What is still so latches again.
 func (o *Outlet) ResetLatch() { o.resetLatch.Store(true) }
+
+// ReleaseCable moves the lock once more, as soon as the safety rules release the
+// cable: a bolt that did not follow gets another try.
+func (o *Outlet) ReleaseCable() { o.release.Store(true) }
+
+// HasLock reports whether a lock holds the cable.
+func (o *Outlet) HasLock() bool { return o.lock != nil }
 
 // Operations is the number of commands of this boot that moved the contactor.
 func (o *Outlet) Operations() int64 { return o.operations.Load() }

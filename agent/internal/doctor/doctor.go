@@ -188,6 +188,10 @@ func (e *examination) watch(ctx context.Context, o Options) {
 			e.cards++
 			o.Changed("card reader", fmt.Sprintf("read a card of %d bytes", len(card.UID)/2))
 		case p := <-presses:
+			if p.Held {
+				o.Changed("front panel", fmt.Sprintf("button of connector %d held: while the agent runs this resets faults", p.Connector))
+				continue
+			}
 			e.presses++
 			o.Changed("front panel", fmt.Sprintf("button of connector %d pressed", p.Connector))
 		}

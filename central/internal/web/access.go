@@ -87,6 +87,7 @@ func permissions() map[string]access.Permission {
 		"stop":               access.SessionStop,
 		"set-availability":   access.AvailabilityChange,
 		"simulate":           access.CPSimulate,
+		"act-on-site":        access.AvailabilityChange,
 		"admit":              access.CPAdmit,
 		"pass-next":          access.CPPass,
 		"release":            access.CPRelease,

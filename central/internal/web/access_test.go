@@ -259,7 +259,7 @@ func bodies() map[string]string {
 		"sign-in":        `{"name":"admin","password":"x"}`, "set-up": `{"code":"x","name":"root","password":"x"}`, "change-password": `{"old":"a","password":"b"}`,
 		"add-account": `{"name":"eve","role":"auditor"}`, "change-account": `{"disabled":true}`, "add-token": `{"name":"script","role":"operator"}`,
 		"reserve": `{"username":"ana"}`, "charge": `{"username":"ana"}`, "start": `{"cp_id":"CP_001","connector":1,"username":"ana"}`, "set-availability": `{"all":true,"available":false}`,
-		"simulate": `{"action":"plug"}`, "explain-gap": `{"note":"n"}`, "clear-alarm": `{"note":"n"}`, "cut-or-restore": `{"up":true}`, "set-cp-settings": `{"name":"n"}`,
+		"simulate": `{"action":"plug"}`, "act-on-site": `{"action":"reset"}`, "explain-gap": `{"note":"n"}`, "clear-alarm": `{"note":"n"}`, "cut-or-restore": `{"up":true}`, "set-cp-settings": `{"name":"n"}`,
 		"add-group": `{"name":"hall","limit_ma":32000,"cps":["CP_1"]}`, "change-group": `{"name":"hall","limit_ma":32000,"cps":["CP_1"]}`,
 		"add-card": `{"uid":"04A1B2C3","username":"ana"}`, "change-card": `{"blocked":true}`,
 		"add-tariff": `{"version":"t2","currency":"EUR","per_kwh":"0.45"}`, "preview-tariff": `{"currency":"EUR","per_kwh":"0.45"}`,
@@ -311,7 +311,7 @@ func mayTable() map[string]string {
 		"get-command": signedIn, "list-sessions": signedIn, "get-session": signedIn, "list-tickets": signedIn, "get-ticket": signedIn,
 		"list-reservations": signedIn, "get-reservation": signedIn,
 		"reserve": own, "cancel-reservation": own, "start": own, "charge": own, "stop": own,
-		"set-availability": act, "simulate": act + "s", "admit": act, "pass-next": act, "release": act, "settle": act, "explain-gap": act, "clear-alarm": act, "lift-fence": act,
+		"set-availability": act, "simulate": act + "s", "act-on-site": act, "admit": act, "pass-next": act, "release": act, "settle": act, "explain-gap": act, "clear-alarm": act, "lift-fence": act,
 		"cut-or-restore": act, "list-groups": read, "add-group": act, "change-group": act, "delete-group": act, "list-cards": signedIn, "get-card": signedIn, "add-card": act, "change-card": act, "delete-card": act,
 		"list-tariffs": signedIn, "add-tariff": act, "preview-tariff": act,
 	}

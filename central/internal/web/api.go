@@ -313,6 +313,25 @@ func (simulateBody) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schem
 	return s
 }
 
+// SiteAction is what an operator orders of a charging point itself.
+type SiteAction string
+
+// The closed list of such actions.
+const (
+	ActionReset    SiteAction = "reset"    // end latched faults whose cause is over
+	ActionUnlock   SiteAction = "unlock"   // end the session and release the cable
+	ActionIdentify SiteAction = "identify" // let the lights blink for 30 s
+)
+
+// onSiteInput is such an action at a connector.
+type onSiteInput struct {
+	CP        string `path:"cp" maxLength:"36" pattern:"^[A-Za-z0-9_-]{1,36}$"`
+	Connector int    `path:"n" minimum:"1" maximum:"64"`
+	Body      struct {
+		Action string `json:"action" enum:"reset,unlock,identify" doc:"reset ends latched faults whose cause is over; unlock ends the session and releases the cable; identify lets the lights blink for 30 s"`
+	}
+}
+
 // orderRoutes registers the operations that order something of charging points.
 func (s *Server) orderRoutes(api huma.API) {
 	huma.Register(api, order("reserve", "/reservations", "Reserve a connector for a driver", http.StatusAccepted),
@@ -371,6 +390,11 @@ func (s *Server) orderRoutes(api huma.API) {
 			}
 			a, err := s.orders.Simulate(ctx, charge.CPID(in.CP), charge.ConnectorID(in.Connector), in.Body.Action, charge.Fault(in.Body.Fault))
 			return s.answer("simulate", a, err)
+		})
+	huma.Register(api, order("act-on-site", "/cps/{cp}/connectors/{n}/actions", "Reset faults, release the cable, or let the lights blink", http.StatusAccepted),
+		func(ctx context.Context, in *onSiteInput) (*orderOutput, error) {
+			a, err := s.orders.OnSite(ctx, charge.CPID(in.CP), charge.ConnectorID(in.Connector), SiteAction(in.Body.Action))
+			return s.answer("act-on-site", a, err)
 		})
 	huma.Register(api, order("admit", "/cps/{cp}/admit", "Admit a charging point that waits for it", http.StatusOK),
 		func(ctx context.Context, in *CPInput) (*orderOutput, error) {

@@ -55,6 +55,7 @@ type Orders interface {
 	Stop(ctx context.Context, id charge.SessionID) (Answer, error)
 	SetAvailability(ctx context.Context, cp charge.CPID, n charge.ConnectorID, available bool) (Answer, error) // cp "" means all, n 0 all of it
 	Simulate(ctx context.Context, cp charge.CPID, n charge.ConnectorID, action string, f charge.Fault) (Answer, error)
+	OnSite(ctx context.Context, cp charge.CPID, n charge.ConnectorID, action SiteAction) (Answer, error)
 	Admit(ctx context.Context, cp charge.CPID) (Answer, error)
 	PassNext(ctx context.Context, cp charge.CPID) (Answer, error)             // declare the one record that blocks it a gap
 	Release(ctx context.Context, cp charge.CPID) (Answer, error)              // end its quarantine

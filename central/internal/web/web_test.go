@@ -145,6 +145,10 @@ func (d *orderLog) Simulate(ctx context.Context, cp charge.CPID, n charge.Connec
 	return d.receive(ctx, "simulate %s %d %s %s", cp, n, action, f)
 }
 
+func (d *orderLog) OnSite(ctx context.Context, cp charge.CPID, n charge.ConnectorID, action web.SiteAction) (web.Answer, error) {
+	return d.receive(ctx, "on site %s %d %s", cp, n, action)
+}
+
 func (d *orderLog) Admit(ctx context.Context, cp charge.CPID) (web.Answer, error) {
 	return d.receive(ctx, "admit %s", cp)
 }

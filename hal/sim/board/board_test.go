@@ -399,8 +399,14 @@ func TestPeopleAtTheBoardAreSeenByItsAgent(t *testing.T) {
 		if token := <-r.Tokens(); token.UID != "04A1B2C3D4E5F6" {
 			t.Errorf("card: got %+v", token)
 		}
-		if press := <-p.Presses(); press.Connector != 2 {
+		if press := <-p.Presses(); press.Connector != 2 || press.Held {
 			t.Errorf("press: got %+v", press)
+		}
+		if err := h.Hold(1); err != nil {
+			t.Fatal(err)
+		}
+		if press := <-p.Presses(); press.Connector != 1 || !press.Held {
+			t.Errorf("held: got %+v", press)
 		}
 		if err := h.Present("x"); err == nil {
 			t.Error("a card without a proper uid")

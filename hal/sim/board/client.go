@@ -248,7 +248,8 @@ func (c *Client) receive(conn *control) (mark byte, err error) {
 	case markState:
 		c.setState(buf, at)
 	case markPress:
-		c.presses.Add(hal.Press{Stamp: c.stampOf(&c.pressNo, at), Connector: charge.ConnectorID(buf[headSize])})
+		b := buf[headSize]
+		c.presses.Add(hal.Press{Stamp: c.stampOf(&c.pressNo, at), Connector: charge.ConnectorID(b &^ heldBit), Held: b&heldBit != 0})
 	case markToken:
 		uid := make([]byte, buf[headSize])
 		if _, err := io.ReadFull(conn.ahead, uid); err != nil {

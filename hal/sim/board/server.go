@@ -181,6 +181,8 @@ func (s *server) handle(ctx context.Context, conn net.Conn, q request) reply {
 		err = s.board.Present(q.UID)
 	case "press":
 		err = s.board.Press(q.Connector)
+	case "hold":
+		err = s.board.Hold(q.Connector)
 	case "break":
 		err = s.board.Break(q.Connector, q.Defect)
 	case "ambient":
@@ -422,7 +424,11 @@ func (s *server) stream(conn net.Conn, gone <-chan struct{}) error {
 			if !open {
 				return nil
 			}
-			next = append(s.head(markPress), byte(press.Connector))
+			b := byte(press.Connector)
+			if press.Held {
+				b |= heldBit
+			}
+			next = append(s.head(markPress), b)
 		case <-gone:
 			return nil
 		}

@@ -33,6 +33,9 @@ func (h Simulator) Present(uid string) error { return h.do(request{Op: "present"
 // Press presses the button of a connector.
 func (h Simulator) Press(n charge.ConnectorID) error { return h.do(request{Op: "press", Connector: n}) }
 
+// Hold holds the button of a connector for hal.HoldLasts, which passes at once.
+func (h Simulator) Hold(n charge.ConnectorID) error { return h.do(request{Op: "hold", Connector: n}) }
+
 // Break makes a device defective until Repair.
 func (h Simulator) Break(n charge.ConnectorID, d sim.Defect) error {
 	return h.do(request{Op: "break", Connector: n, Defect: d})

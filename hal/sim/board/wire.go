@@ -18,7 +18,7 @@ import (
 
 // version is that of the protocol. Both sides are built from one source, so any
 // other version is refused.
-const version = 2
+const version = 3
 
 // Sizes and times of the protocol.
 const (
@@ -55,6 +55,9 @@ const (
 	markToken byte = 'T'
 	markPress byte = 'B'
 	headSize       = 1 + 8
+
+	// heldBit of the number of a connector: its button is held.
+	heldBit byte = 0x80
 )
 
 // A state has two bytes of the board and some per connector: contact, pilot, trip,

@@ -53,6 +53,7 @@ export const admin = {
       charge: 'Reserved and started',
       stop: 'Stopped a session',
       'set-availability': 'Took out of or into service',
+      'act-on-site': 'Reset, unlocked or blinked',
       simulate: 'Moved simulated hardware',
       admit: 'Admitted a charging point',
       'pass-next': 'Passed a record',

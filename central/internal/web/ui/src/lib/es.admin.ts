@@ -54,6 +54,7 @@ export const admin: typeof en.admin = {
       charge: 'Reservó e inició',
       stop: 'Paró una sesión',
       'set-availability': 'Puso en servicio o fuera de él',
+      'act-on-site': 'Restableció, desbloqueó o hizo parpadear',
       simulate: 'Movió hardware simulado',
       admit: 'Admitió un punto de carga',
       'pass-next': 'Dejó pasar un registro',
