@@ -17,12 +17,12 @@ func command(mA charge.MilliAmps) charge.Limit {
 	return charge.Limit{Current: mA, By: charge.LimitCommand}
 }
 
-func safe(mA charge.MilliAmps) charge.Limit {
-	return charge.Limit{Current: mA, By: charge.LimitSafe}
-}
+// safe is the limit of a charging point that has no command.
+var safe = charge.Limit{Current: 8_000, By: charge.LimitSafe}
 
-func set(s *limits.State, n charge.ConnectorID, mA charge.MilliAmps, d time.Duration) {
-	s.Set(n, wire.SetLimit{Limit: mA, Until: wall.Add(d)}, d)
+// set is a command of one minute.
+func set(s *limits.State, n charge.ConnectorID, mA charge.MilliAmps) {
+	s.Set(n, wire.SetLimit{Limit: mA, Until: wall.Add(time.Minute)}, time.Minute)
 }
 
 // TestLowest: of two connectors, the second is never limited by the first.
@@ -37,21 +37,21 @@ func TestLowest(t *testing.T) {
 		{"configured", limits.Policy{Most: 20_000}, func(*limits.State) {}, [2]charge.Limit{
 			{Current: 20_000, By: charge.LimitConfigured}, {Current: 20_000, By: charge.LimitConfigured},
 		}},
-		{"before the first command", limits.Policy{Most: 20_000, Safe: 8_000}, func(*limits.State) {}, [2]charge.Limit{safe(8_000), safe(8_000)}},
+		{"before the first command", limits.Policy{Most: 20_000, Safe: 8_000}, func(*limits.State) {}, [2]charge.Limit{safe, safe}},
 		{"a command is above the safe current", limits.Policy{Safe: 8_000}, func(s *limits.State) {
-			set(s, 1, 16_000, time.Minute)
-		}, [2]charge.Limit{command(16_000), safe(8_000)}},
+			set(s, 1, 16_000)
+		}, [2]charge.Limit{command(16_000), safe}},
 		{"and never above what is configured", limits.Policy{Most: 20_000, Safe: 8_000}, func(s *limits.State) {
-			set(s, 1, 32_000, time.Minute)
-		}, [2]charge.Limit{{Current: 20_000, By: charge.LimitConfigured}, safe(8_000)}},
+			set(s, 1, 32_000)
+		}, [2]charge.Limit{{Current: 20_000, By: charge.LimitConfigured}, safe}},
 		{"of all, and of one", limits.Policy{Safe: 8_000}, func(s *limits.State) {
-			set(s, 0, 16_000, time.Minute)
-			set(s, 1, 10_000, time.Minute)
+			set(s, 0, 16_000)
+			set(s, 1, 10_000)
 		}, [2]charge.Limit{command(10_000), command(16_000)}},
 		{"a later one replaces it", limits.Policy{}, func(s *limits.State) {
-			set(s, 1, 10_000, time.Minute)
-			set(s, 1, 0, time.Minute)
-			set(s, 1, 12_000, time.Minute)
+			set(s, 1, 10_000)
+			set(s, 1, 0)
+			set(s, 1, 12_000)
 		}, [2]charge.Limit{command(12_000), {}}},
 	} {
 		s := limits.New(c.policy, nil, 2, 0)
@@ -78,12 +78,12 @@ func TestEnd(t *testing.T) {
 		{time.Second, wall.Add(time.Hour), charge.ClockSet, true},
 	} {
 		s := limits.New(limits.Policy{Safe: 8_000}, nil, 1, 0)
-		set(&s, 1, 16_000, time.Minute)
+		set(&s, 1, 16_000)
 		if s.Next() != time.Minute {
 			t.Fatalf("ends at %s", s.Next())
 		}
 		s.End(c.at, c.wall, c.clock)
-		want := safe(8_000)
+		want := safe
 		if c.held {
 			want = command(16_000)
 		}
@@ -140,7 +140,7 @@ func TestRestart(t *testing.T) {
 		next time.Duration
 	}{
 		{0, [2]charge.Limit{command(6_000), command(10_000)}, 51 * time.Second},
-		{8_000, [2]charge.Limit{command(6_000), safe(8_000)}, time.Hour - 9*time.Second},
+		{8_000, [2]charge.Limit{command(6_000), safe}, time.Hour - 9*time.Second},
 		{16_000, [2]charge.Limit{command(6_000), command(10_000)}, 51 * time.Second},
 	} {
 		s := limits.New(limits.Policy{Safe: c.safe}, read, 2, time.Second)

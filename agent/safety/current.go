@@ -38,7 +38,7 @@ func (s *State) watchCurrent(l Limits, in *Inputs, v *Verdict) {
 		fitted = fitted.Lowest(charge.Limit{Current: in.Cable, By: charge.LimitCable})
 	}
 	v.Limit = fitted.Lowest(in.Limit)
-	most, paused := fitted.Current, false
+	most, paused := fitted.Current, v.Limit != fitted
 	if in.Fitted.Steered {
 		if s.heat > heatNone {
 			v.Limit = charge.Limit{Current: s.heat.reduce(v.Limit.Current), By: charge.LimitTemperature}
@@ -48,8 +48,6 @@ func (s *State) watchCurrent(l Limits, in *Inputs, v *Verdict) {
 			*o = offerState{limit, in.Now}
 		}
 		v.Offer, most, paused = o.current, limit, limit < MinOffer
-	} else {
-		paused = v.Limit != fitted
 	}
 	s.paused = s.paused.during(paused, in.Now)
 	tooHigh := most > 0 && in.Closed && !in.MeterIn.lost(l.MaxMeterAge) && in.Current > (most+500)*11/10

@@ -91,7 +91,7 @@ func TestRefusalsOfTheOperatorAPI(t *testing.T) {
 			row{post, "/reservations", `{"cp_id":"CP_1","connector":1,"username":"e"}`, 409, "cp_busy"},
 			row{post, "/sessions", `{"cp_id":"CP_1","connector":1,"username":"e"}`, 409, "cp_busy"},
 		)
-		id := between(c.get(w, "/api/v1/reservations"), `"reservation_id":"`, `"`)
+		id := field(c.get(w, "/api/v1/reservations"), "reservation_id")
 		try("a reservation",
 			row{get, "/reservations/" + id, "", 200, ""},
 			row{post, "/reservations/" + id + "/cancel", "", 202, ""},
@@ -107,10 +107,10 @@ func TestRefusalsOfTheOperatorAPI(t *testing.T) {
 	})
 }
 
-// between returns the text between two texts.
-func between(s, before, after string) string {
-	_, s, _ = strings.Cut(s, before)
-	s, _, _ = strings.Cut(s, after)
+// field returns the text of a field of a JSON object.
+func field(s, name string) string {
+	_, s, _ = strings.Cut(s, `"`+name+`":"`)
+	s, _, _ = strings.Cut(s, `"`)
 	return s
 }
 

@@ -79,7 +79,7 @@ func operations() map[string]onTheWire {
 			{path: "/cps/CP/connectors/1/actions", body: `{"action":"unlock"}`, command: wire.CommandUnlock, is: `"UNLOCK"`},
 			{path: "/cps/CP/connectors/1/actions", body: `{"action":"identify"}`, command: wire.CommandIdentify, is: `"IDENTIFY"`},
 		}},
-		"settle":           {orders: []order{{path: "/sessions/o-CP/settle", event: wire.CentralTicket, is: `"session_id":"o-CP"`}}},
+		"settle": {orders: []order{{path: "/sessions/o-CP/settle", event: wire.CentralTicket, is: `"session_id":"o-CP"`}}},
 		"add-tariff": {orders: []order{
 			{path: "/tariffs", body: `{"version":"t-wire","currency":"EUR","per_kwh":"0.50"}`},
 			{path: "/reservations", body: `{"cp_id":"CP","username":"ida"}`, command: wire.CommandReserve, is: `"tariff":"t-wire"`},
@@ -176,7 +176,7 @@ func observe(t *testing.T, path string, all []order) {
 			if a.status >= 300 {
 				t.Errorf("%s: %+v", r.path, a)
 			}
-			if id := between(a.body, `"reservation_id":"`, `"`); id != "" {
+			if id := field(a.body, "reservation_id"); id != "" {
 				reservation = id
 			}
 			time.Sleep(3 * time.Second)
@@ -216,7 +216,7 @@ func TestAChargeIsTwoCommands(t *testing.T) {
 		o.publish(wire.TopicEvents, p.All...)
 		time.Sleep(3 * time.Second)
 		a := c.ask(w, http.MethodPost, "/api/v1/charges", `{"username":"ana"}`, "k")
-		session := between(a.body, `"session_id":"`, `"`)
+		session := field(a.body, "session_id")
 		time.Sleep(3 * time.Second)
 		reserve := o.ordered("CP_1", wire.CommandReserve)
 		if a.status != http.StatusAccepted || session == "" || reserve == nil || o.ordered("CP_1", wire.CommandStart) != nil {
@@ -254,7 +254,7 @@ func TestALimitIsOnTheWire(t *testing.T) {
 		if a := c.ask(w, http.MethodPost, "/api/v1/sessions", body+"99}", ""); a.status != http.StatusConflict || !strings.Contains(a.body, "limit_too_small") {
 			t.Errorf("less than the start fee: %+v", a)
 		}
-		session := charge.SessionID(between(c.ask(w, http.MethodPost, "/api/v1/sessions", body+"300}", "").body, `"session_id":"`, `"`))
+		session := charge.SessionID(field(c.ask(w, http.MethodPost, "/api/v1/sessions", body+"300}", "").body, "session_id"))
 		time.Sleep(3 * time.Second)
 		start := string(o.ordered("CP_1", wire.CommandStart))
 		if !strings.Contains(start, `"limit_wh":5012,"limit_amount":300`) {
