@@ -145,10 +145,10 @@ func TestRecorderWear(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			p := newPoint(t, func(c *app.Config, _ *sim.Config) { c.Policies.FreeVend = true })
 			ring := journaltest.New()
-			written := 0
+			var written atomic.Int64
 			ring.Fault = func(o journaltest.Op) error {
 				if o.Kind == journaltest.Write {
-					written += o.Len
+					written.Add(int64(o.Len))
 				}
 				return nil
 			}
@@ -160,9 +160,9 @@ func TestRecorderWear(t *testing.T) {
 					p.do(p.board.Plug(1))
 					p.status(time.Minute, charge.StatusCharging)
 				}
-				before := written
+				before := written.Load()
 				time.Sleep(30 * time.Minute)
-				perHour := 2 * (written - before)
+				perHour := 2 * (written.Load() - before)
 				t.Logf("%s: %d bytes an hour", name, perHour)
 				if perHour > 4<<20 {
 					t.Errorf("%s: %d bytes an hour", name, perHour)

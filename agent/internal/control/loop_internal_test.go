@@ -322,9 +322,12 @@ func TestLimitIsOfferedAtTheNextTick(t *testing.T) {
 			r.seen.mu.Unlock()
 		}
 		r.pilot(1, charge.PilotB)
-		if r.moved(1, false, 0, 20*time.Millisecond); r.seen.withheld != safety.ReasonLimited {
+		r.moved(1, false, 0, 20*time.Millisecond)
+		r.seen.mu.Lock()
+		if r.seen.withheld != safety.ReasonLimited {
 			t.Errorf("withheld %q", r.seen.withheld)
 		}
+		r.seen.mu.Unlock()
 		if n := r.outlets[0].HotOperations(); n != 0 {
 			t.Errorf("%d openings under load", n)
 		}
