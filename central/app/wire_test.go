@@ -64,6 +64,9 @@ func operations() map[string]onTheWire {
 		"lift-fence":         {in: "TestALiftedFenceIsOnTheWire"},
 		"admit":              {in: "TestAnAdmittedPointIsReserved"},
 		"charge":             {in: "TestAChargeIsTwoCommands"},
+		"add-group":          {in: "TestAGroupIsOnTheWire"},
+		"change-group":       {in: "TestAGroupIsOnTheWire"},
+		"delete-group":       {in: "TestAGroupIsOnTheWire"},
 
 		"reserve": {orders: []order{{path: "/reservations", body: `{"cp_id":"CP","username":"ana"}`, command: wire.CommandReserve, is: `"username":"ana"`}}},
 		"cancel-reservation": {orders: []order{
@@ -88,7 +91,7 @@ func operations() map[string]onTheWire {
 	for _, id := range []string{
 		"get-me", "get-network", "get-cp", "stream", "get-series", "get-cp-settings", "get-command", "list-sessions", "get-session", "list-tickets",
 		"list-cards", "get-card", "get-ticket", "sum-tickets", "list-reservations", "get-reservation", "list-commands", "list-records", "list-gaps", "get-gap", "list-dead-letters",
-		"list-tariffs", "list-alarms", "get-alarm", "list-accounts", "list-tokens", "list-logins", "list-audit", "get-support", "list-bridge-dead-letters",
+		"list-groups", "list-tariffs", "list-alarms", "get-alarm", "list-accounts", "list-tokens", "list-logins", "list-audit", "get-support", "list-bridge-dead-letters",
 	} {
 		all[id] = onTheWire{none: reads}
 	}
@@ -276,6 +279,61 @@ func TestALimitIsOnTheWire(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		if stop := string(o.ordered("CP_1", wire.CommandStop)); !strings.Contains(stop, string(session)) || !strings.Contains(stop, `"reason":"limit_reached"`) {
 			t.Errorf("STOP %s, want session %s with its reason", stop, session)
+		}
+		c.stop()
+		o.stop()
+	})
+}
+
+// A charging point of a group is limited while it charges: to its share, to the share
+// of a changed group, and to nothing new once the group is deleted.
+func TestAGroupIsOnTheWire(t *testing.T) {
+	path := db(t)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.kafka()
+		defer w.kafkaGone()
+		cfg := settings(path)
+		c := w.central(cfg)
+		o := w.others(cfg)
+		p := journaltest.New(t, "CP_1")
+		p.Most, p.Safe = 32_000, 8_000
+		p.Boot()
+		p.Write(1, "", &wire.PluggedIn{})
+		p.Write(1, "s1", &wire.Authorized{By: wire.GrantFreeVend, Username: "ann", Register: p.Register, Tariff: "t1"})
+		p.Write(1, "s1", &wire.ChargingStarted{Register: p.Register, Username: "ann"})
+		o.publish(wire.TopicEvents, p.All...)
+		time.Sleep(3 * time.Second)
+		started := charge.At(time.Now())
+		limit := func(what, want string) {
+			t.Helper()
+			for range 60 {
+				o.publish(wire.TopicMonitor, bridgeHeartbeat(t, wire.BridgeAlive{StartedAt: started}), p.Presence(p.Seq+1, charge.Epoch{}))
+				time.Sleep(10 * time.Second)
+				if strings.Contains(string(o.ordered("CP_1", wire.CommandSetLimit)), want) {
+					return
+				}
+			}
+			t.Fatalf("%s: %s on cp-commands, want %s", what, o.ordered("CP_1", wire.CommandSetLimit), want)
+		}
+		a := c.ask(w, http.MethodPost, "/api/v1/groups", `{"name":"hall","limit_ma":16000,"cps":["CP_1"]}`, "")
+		id := field(a.body, "group_id")
+		if a.status >= 300 || id == "" {
+			t.Fatalf("add: %+v", a)
+		}
+		limit("added", `"limit_ma":16000`)
+		if a := c.ask(w, http.MethodPost, "/api/v1/groups/"+id, `{"name":"hall","limit_ma":10000,"cps":["CP_1"]}`, ""); a.status >= 300 {
+			t.Fatalf("change: %+v", a)
+		}
+		limit("changed", `"limit_ma":10000`)
+		if a := c.ask(w, http.MethodPost, "/api/v1/groups/"+id+"/delete", "", ""); a.status >= 300 {
+			t.Fatalf("delete: %+v", a)
+		}
+		time.Sleep(time.Minute)
+		last := o.ordered("CP_1", wire.CommandSetLimit)
+		time.Sleep(10 * time.Minute)
+		if again := o.ordered("CP_1", wire.CommandSetLimit); string(again) != string(last) {
+			t.Errorf("deleted, and still %s", again)
 		}
 		c.stop()
 		o.stop()

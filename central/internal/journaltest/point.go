@@ -33,6 +33,8 @@ type Point struct {
 	Seq      charge.Seq       // of the last record
 	Hash     string           // of the last record
 	Register charge.WattHours
+	Most     charge.MilliAmps // as the next boot reports it, and the next one
+	Safe     charge.MilliAmps
 	All      []Message // records, in the order of writing
 }
 
@@ -55,7 +57,7 @@ func (p *Point) Boot() {
 	p.Journal, p.Seq = charge.JournalID(ids.New(time.Now(), rand.Reader)), 0
 	reg := p.Register
 	p.Write(0, "", &wire.Registered{After: after, Agent: "test", Simulated: true, Connectors: []wire.ConnectorState{
-		{Connector: 1, Status: charge.StatusAvailable, Register: &reg, Available: true, Rated: 22_000},
+		{Connector: 1, Status: charge.StatusAvailable, Register: &reg, Available: true, Rated: 22_000, Most: p.Most, Safe: p.Safe},
 	}})
 }
 

@@ -16,7 +16,7 @@ import (
 type groupBody struct {
 	Name  string   `json:"name" minLength:"1" maxLength:"64" doc:"for people"`
 	Limit int64    `json:"limit_ma" minimum:"6000" maximum:"1000000" doc:"the fuse, per phase, in mA" example:"63000"`
-	CPs   []string `json:"cps" maxItems:"50" doc:"its charging points; each is in one group at most" example:"CP_001"`
+	CPs   []string `json:"cps" nullable:"false" maxItems:"50" doc:"its charging points; each is in one group at most" example:"CP_001"`
 }
 
 type addGroupInput struct{ Body groupBody }

@@ -1444,7 +1444,7 @@ export interface components {
              *       "CP_001"
              *     ]
              */
-            cps: string[] | null;
+            cps: string[];
             /**
              * Format: int64
              * @description the fuse, per phase, in mA
