@@ -159,9 +159,9 @@ func TestBadRequestsAreRefusedInWords(t *testing.T) {
 	for name, tc := range map[string]struct{ send, want string }{
 		"not JSON":        {"\x00\x00\x00\x03{x}", "decode"},
 		"another version": {"\x00\x00\x00\x07{\"v\":9}", "v is 9"},
-		"unknown op":      {"\x00\x00\x00\x14{\"v\":2,\"op\":\"sing\"}  ", "unknown"},
+		"unknown op":      {"\x00\x00\x00\x14{\"v\":3,\"op\":\"sing\"}  ", "unknown"},
 		"too long":        {"\x7f\x00\x00\x00", "above"},
-		"no connector":    {"\x00\x00\x00\x14{\"v\":2,\"op\":\"plug\"}  ", "1 to 2"},
+		"no connector":    {"\x00\x00\x00\x14{\"v\":3,\"op\":\"plug\"}  ", "1 to 2"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			conn, err := board.Unix(path)(t.Context())
@@ -222,7 +222,7 @@ func TestABadCommandEndsTheControl(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := conn.Write([]byte("\x00\x00\x00\x17{\"v\":2,\"op\":\"control\"} " + command + "\x00\x00\x00\x00\x00\x00")); err != nil {
+		if _, err := conn.Write([]byte("\x00\x00\x00\x17{\"v\":3,\"op\":\"control\"} " + command + "\x00\x00\x00\x00\x00\x00")); err != nil {
 			t.Fatal(err)
 		}
 		if err := conn.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
