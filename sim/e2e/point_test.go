@@ -75,6 +75,8 @@ func (p *point) config() agentapp.Config {
 	cfg.MQTT.URL = "tcp://" + mqttAddr
 	cfg.Intervals.Control = 50 * time.Millisecond // fewer timers in fake time
 	cfg.Intervals.IdleTelemetry = p.w.plan.idle
+	// Sessions last minutes here: a fault should have records to hit.
+	cfg.Intervals.MeterRead, cfg.Intervals.MeterReadWh = 30*time.Second, 100
 	cfg.StopWithin = time.Millisecond
 	cfg.Policies.FreeVend = p.freeVend
 	return cfg

@@ -126,6 +126,8 @@ func newPoint(cfg *Config, n int, r *Registers, log *slog.Logger) (*Point, error
 	}
 	a := agentapp.DefaultConfig()
 	a.CPID, a.DataDir, a.MQTT.URL = id, filepath.Join(cfg.Dir, "agents", string(id)), cfg.MQTT
+	// Vehicles charge for minutes: a fault should have records to hit.
+	a.Intervals.MeterRead, a.Intervals.MeterReadWh = 30*time.Second, 100
 	if cfg.Prefix != "" {
 		a.MQTT.TopicPrefix = cfg.Prefix
 	}
