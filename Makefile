@@ -196,7 +196,8 @@ stages:
 	@$(STAGE) "size" $(MAKE) size
 
 # The agent serves only its own page, to this machine: HTTP/2 would be 0.4 MiB. Inlining
-# everywhere would be 0.7 MiB: it stays where the control loop runs every 10 ms.
+# everywhere would be 0.7 MiB: it stays where the control loop runs every 10 ms. For
+# 32 bits the linker pads to 64 KiB; no kernel of a Raspberry Pi has pages above 16 KiB.
 INLINED := runtime/... internal/runtime/... sync/... internal/sync \
 	$(addprefix github.com/carga-ev/carga/,agent/internal/control agent/safety agent/limits hal)
 .PHONY: $(CROSS:%=cross-%)
@@ -204,7 +205,7 @@ cross-arm6: export GOARM = 6
 cross-arm7: export GOARM = 7
 $(CROSS:%=cross-%): cross-%:
 	CGO_ENABLED=0 GOOS=linux GOARCH=$(if $(filter arm6 arm7,$*),arm,$*) \
-		go build -buildvcs=auto -tags nethttpomithttp2 -trimpath -ldflags "-s -w" \
+		go build -buildvcs=auto -tags nethttpomithttp2 -trimpath -ldflags "-s -w $(if $(filter arm6 arm7,$*),-R 16384)" \
 		-gcflags=all=-l $(INLINED:%=-gcflags=%=) -o bin/cross/agent-linux-$* ./agent
 
 $(GOLANGCI):
