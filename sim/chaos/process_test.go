@@ -35,7 +35,8 @@ func TestMain(m *testing.M) {
 	// toxiproxy leaks a goroutine where a connection ends while its toxic is
 	// removed.
 	stuck := goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run")
-	goleak.VerifyTestMain(m, stuck, goleak.Cleanup(func(code int) {
+	reading := goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2.(*ToxicLink).read")
+	goleak.VerifyTestMain(m, stuck, reading, goleak.Cleanup(func(code int) {
 		_ = os.RemoveAll(dir)
 		os.Exit(code)
 	}))
