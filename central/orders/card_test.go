@@ -210,3 +210,26 @@ func TestLocalLists(t *testing.T) {
 	w.pass(70_000)
 	w.wantList(a, 1, 2, 3, 4, 5)
 }
+
+// A command for the list expires before its answer arrives, and is issued again: the
+// charging point holds the list already, and refuses the second one. The whole list
+// follows once, and not forever.
+func TestALateAnswerAboutAListEndsIt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1, 1, orders.Config{})
+	a := w.withList("CP_1")
+	w.issueCard(1, "anna")
+	w.pass(5000)
+	w.noRecords["CP_1"] = true
+	w.issueCard(2, "berta")
+	w.pass(130_000)
+	w.noRecords["CP_1"] = false
+	w.sync()
+	w.pass(130_000)
+	w.wantList(a, 1, 2)
+	before := len(w.ofType(wire.CommandSetLocalList))
+	w.pass(600_000)
+	if got := len(w.ofType(wire.CommandSetLocalList)) - before; got != 0 {
+		t.Errorf("%d commands without a change", got)
+	}
+}

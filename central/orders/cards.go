@@ -40,13 +40,15 @@ func (x *step) cardPresented(e RecordReceived, p *wire.AuthRequested) {
 	x.issue(cp, e.Record.Connector, answer, subject{message: p.RequestID, session: answer.SessionID})
 }
 
-// setList stores which list a charging point holds.
+// setList stores which list a charging point holds. It ends the need for the whole
+// list also if the row is so already: otherwise the list would be sent forever.
 func (x *step) setList(l LocalList) {
 	p := x.s.point(l.CPID)
+	p.wholeList = false
 	if p.list == l {
 		return
 	}
-	p.list, p.wholeList = l, false
+	p.list = l
 	x.emit(SaveLocalList{l})
 }
 
