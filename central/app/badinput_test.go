@@ -70,13 +70,9 @@ func TestBadInputByKafka(t *testing.T) {
 	}
 	path := db(t)
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		w.kafka()
-		defer w.kafkaGone()
 		cfg := settings(path)
 		cfg.Kafka.SetPartitions(2)
-		c := w.central(cfg)
-		o := w.others(cfg)
+		w, c, o := network(t, cfg)
 		defer func() {
 			o.stop()
 			c.stop()

@@ -67,12 +67,7 @@ func TestDeadLettersOfABridgeAreShown(t *testing.T) {
 func TestADeadLetterIsReplayedWithItsBytes(t *testing.T) {
 	path := db(t)
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		w.kafka()
-		defer w.kafkaGone()
-		cfg := settings(path)
-		c := w.central(cfg)
-		o := w.others(cfg)
+		w, c, o := network(t, settings(path))
 		bad := journaltest.Message{Key: "CP_1", Kind: wire.KindValuePresence, Value: []byte("{\x00\xff not JSON")}
 		o.publish(wire.TopicMonitor, bad)
 		o.publish(wire.TopicEvents, journaltest.Message{Key: "CP_2", Value: bytes.Repeat([]byte("x"), 64<<10+1)})

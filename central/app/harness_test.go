@@ -101,6 +101,16 @@ func settings(db string) app.Config {
 	return cfg
 }
 
+// network starts an empty broker, a Central with these settings, and the others. The
+// caller stops both; the broker is gone at the end of the test.
+func network(t *testing.T, cfg app.Config) (*world, *runningCentral, *others) {
+	t.Helper()
+	w := newWorld(t)
+	w.kafka()
+	t.Cleanup(w.kafkaGone)
+	return w, w.central(cfg), w.others(cfg)
+}
+
 // listen opens a new address for a page.
 func (w *world) listen() net.Listener {
 	w.t.Helper()

@@ -75,12 +75,7 @@ func TestWhatCentralCannotWriteIsShown(t *testing.T) {
 		t.Run(topic, func(t *testing.T) {
 			path := db(t)
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t)
-				w.kafka()
-				defer w.kafkaGone()
-				cfg := settings(path)
-				c := w.central(cfg)
-				o := w.others(cfg)
+				w, c, o := network(t, settings(path))
 				page := c.observed(w)
 				time.Sleep(10 * time.Second)
 				f := w.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: topic, Err: fault, Count: -1})
@@ -145,12 +140,8 @@ func TestWhatCentralCannotWriteIsShown(t *testing.T) {
 func TestWhatTheBridgeCannotDoIsShown(t *testing.T) {
 	path := db(t)
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		w.kafka()
-		defer w.kafkaGone()
 		cfg := settings(path)
-		c := w.central(cfg)
-		o := w.others(cfg)
+		w, c, o := network(t, cfg)
 		page := c.observed(w)
 		started := charge.At(time.Now())
 		lives := func(seconds int, troubles ...wire.Trouble) {
@@ -214,12 +205,8 @@ func TestWhatTheBridgeCannotDoIsShown(t *testing.T) {
 func TestDeadLettersOfABridgeRaiseTheAlarmOnce(t *testing.T) {
 	path := db(t)
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		w.kafka()
-		defer w.kafkaGone()
 		cfg := settings(path)
-		c := w.central(cfg)
-		o := w.others(cfg)
+		w, c, o := network(t, cfg)
 		time.Sleep(5 * time.Second)
 		first, second := charge.At(time.Now()), charge.At(time.Now().Add(-time.Hour)) // its clock was set back between
 		heartbeat := func(started charge.Time, n int64, why string) {
@@ -273,12 +260,7 @@ func TestDeadLettersOfABridgeRaiseTheAlarmOnce(t *testing.T) {
 func TestACommandIsSentWhenKafkaHasIt(t *testing.T) {
 	path := db(t)
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		w.kafka()
-		defer w.kafkaGone()
-		cfg := settings(path)
-		c := w.central(cfg)
-		o := w.others(cfg)
+		w, c, o := network(t, settings(path))
 		p := journaltest.New(t, "CP_1")
 		o.publish(wire.TopicEvents, p.All...)
 		for range 3 {
@@ -319,12 +301,7 @@ func TestACommandIsSentWhenKafkaHasIt(t *testing.T) {
 func TestALockedDatabaseIsNotABridgeThatIsAway(t *testing.T) {
 	path := db(t)
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		w.kafka()
-		defer w.kafkaGone()
-		cfg := settings(path)
-		c := w.central(cfg)
-		o := w.others(cfg)
+		w, c, o := network(t, settings(path))
 		started := charge.At(time.Now())
 		p := journaltest.New(t, "CP_1")
 		lives := func(seconds int) {

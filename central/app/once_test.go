@@ -28,12 +28,8 @@ func (r *runningCentral) plugs(w *world) int {
 func TestAnOrderIsRepeated(t *testing.T) {
 	path := db(t)
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		w.kafka()
-		defer w.kafkaGone()
 		cfg := settings(path)
-		c := w.central(cfg)
-		o := w.others(cfg)
+		w, c, o := network(t, cfg)
 		p := journaltest.New(t, "CP_1")
 		o.publish(wire.TopicEvents, p.All...)
 		time.Sleep(3 * time.Second)

@@ -101,12 +101,7 @@ func TestARestoredBackupOutranksTheOldCentral(t *testing.T) {
 func TestADeadLetterIsPassed(t *testing.T) {
 	path := db(t)
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		w.kafka()
-		defer w.kafkaGone()
-		cfg := settings(path)
-		c := w.central(cfg)
-		o := w.others(cfg)
+		w, c, o := network(t, settings(path))
 		p := journaltest.New(t, "CP_1")
 		p.Charge(1)
 		const bad = 4

@@ -15,13 +15,9 @@ import (
 func TestTopicsMadeAgainWithFewerPartitions(t *testing.T) {
 	path := db(t)
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		w.kafka()
-		defer w.kafkaGone()
 		cfg := settings(path)
 		cfg.Kafka.SetPartitions(6)
-		c := w.central(cfg)
-		o := w.others(cfg)
+		w, c, o := network(t, cfg)
 		page := c.observed(w)
 		time.Sleep(10 * time.Second)
 		for _, topic := range []string{

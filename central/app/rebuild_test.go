@@ -48,14 +48,10 @@ func export(t *testing.T, path string) []byte {
 func TestRebuiltFromKafkaAlone(t *testing.T) {
 	path, dir := db(t), t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		w.kafka()
-		defer w.kafkaGone()
 		cfg := settings(path)
 		cfg.Kafka.SetPartitions(3)
 		cfg.Network.AdmitAutomatically = false
-		c := w.central(cfg)
-		o := w.others(cfg)
+		w, c, o := network(t, cfg)
 		points := []*journaltest.Point{journaltest.New(t, "CP_1"), journaltest.New(t, "CP_2"), journaltest.New(t, "CP_3")}
 		for n := range 4 {
 			for _, p := range points {
@@ -211,12 +207,8 @@ func (o *others) unknown() (by charge.Epoch, null bool) {
 func TestRebuiltWithWhatOperatorsDecided(t *testing.T) {
 	path, dir := db(t), t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		w.kafka()
-		defer w.kafkaGone()
 		cfg := settings(path)
-		c := w.central(cfg)
-		o := w.others(cfg)
+		w, c, o := network(t, cfg)
 		p := journaltest.New(t, "CP_1")
 		p.Charge(1)
 		p.Write(1, "", &wire.PluggedIn{})

@@ -22,13 +22,9 @@ import (
 func TestRefusalsOfTheOperatorAPI(t *testing.T) {
 	path := db(t)
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		w.kafka()
-		defer w.kafkaGone()
 		cfg := settings(path)
 		cfg.Network.Reservation = 30 * time.Second
-		c := w.central(cfg)
-		o := w.others(cfg)
+		w, c, o := network(t, cfg)
 		const post, get = http.MethodPost, http.MethodGet
 		type row struct {
 			method, path, body string

@@ -19,12 +19,8 @@ import (
 func TestSettingsOfAChargingPoint(t *testing.T) {
 	path := db(t)
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		w.kafka()
-		defer w.kafkaGone()
 		cfg := settings(path)
-		c := w.central(cfg)
-		o := w.others(cfg)
+		w, c, o := network(t, cfg)
 		p := journaltest.New(t, "CP_1")
 		p.Charge(1)
 		o.publish(wire.TopicMonitor, p.Presence(1, charge.Epoch{}))

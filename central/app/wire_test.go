@@ -157,12 +157,7 @@ func testExists(t *testing.T, name string) bool {
 func observe(t *testing.T, path string, all []order) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		w.kafka()
-		defer w.kafkaGone()
-		cfg := settings(path)
-		c := w.central(cfg)
-		o := w.others(cfg)
+		w, c, o := network(t, settings(path))
 		p := journaltest.New(t, "CP")
 		if strings.HasPrefix(all[0].path, "/sessions/") {
 			p.Write(1, "o-CP", &wire.Authorized{By: wire.GrantFreeVend, Username: "uma", Register: p.Register, Tariff: "t1"})
@@ -209,12 +204,7 @@ func (o *others) published(kind wire.CentralEventType, is string) bool {
 func TestAChargeIsTwoCommands(t *testing.T) {
 	path := db(t)
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		w.kafka()
-		defer w.kafkaGone()
-		cfg := settings(path)
-		c := w.central(cfg)
-		o := w.others(cfg)
+		w, c, o := network(t, settings(path))
 		p := journaltest.New(t, "CP_1")
 		o.publish(wire.TopicEvents, p.All...)
 		time.Sleep(3 * time.Second)
@@ -243,13 +233,9 @@ func TestAChargeIsTwoCommands(t *testing.T) {
 func TestALimitIsOnTheWire(t *testing.T) {
 	path := db(t)
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		w.kafka()
-		defer w.kafkaGone()
 		cfg := settings(path)
 		cfg.Tariff.PerKWh, cfg.Tariff.StartFee = "0.40", "1.00"
-		c := w.central(cfg)
-		o := w.others(cfg)
+		w, c, o := network(t, cfg)
 		p := journaltest.New(t, "CP_1")
 		o.publish(wire.TopicEvents, p.All...)
 		time.Sleep(3 * time.Second)
@@ -290,12 +276,7 @@ func TestALimitIsOnTheWire(t *testing.T) {
 func TestAGroupIsOnTheWire(t *testing.T) {
 	path := db(t)
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		w.kafka()
-		defer w.kafkaGone()
-		cfg := settings(path)
-		c := w.central(cfg)
-		o := w.others(cfg)
+		w, c, o := network(t, settings(path))
 		p := journaltest.New(t, "CP_1")
 		p.Most, p.Safe = 32_000, 8_000
 		p.Boot()
@@ -344,13 +325,9 @@ func TestAGroupIsOnTheWire(t *testing.T) {
 func TestAnAdmittedPointIsReserved(t *testing.T) {
 	path := db(t)
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		w.kafka()
-		defer w.kafkaGone()
 		cfg := settings(path)
 		cfg.Network.AdmitAutomatically = false
-		c := w.central(cfg)
-		o := w.others(cfg)
+		w, c, o := network(t, cfg)
 		o.publish(wire.TopicEvents, journaltest.New(t, "CP_1").All...)
 		time.Sleep(3 * time.Second)
 		reserve := func(status int) {
@@ -374,12 +351,7 @@ func TestAnAdmittedPointIsReserved(t *testing.T) {
 func TestALiftedFenceIsOnTheWire(t *testing.T) {
 	path := db(t)
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		w.kafka()
-		defer w.kafkaGone()
-		cfg := settings(path)
-		c := w.central(cfg)
-		o := w.others(cfg)
+		w, c, o := network(t, settings(path))
 		time.Sleep(5 * time.Second)
 		other := wire.CentralAlive{V: wire.Version, Central: charge.Epoch{Number: 100_500, Run: "0123456789abcdef"}, At: charge.At(time.Now())}
 		raw, err := other.Encode()
