@@ -59,13 +59,19 @@ func (p *point) session() {
 	p.status(time.Minute, charge.StatusAvailable)
 }
 
+// recorded gives the agent a flight recorder, and returns its disk.
+func (p *point) recorded() *journaltest.Disk {
+	ring := journaltest.New()
+	p.recorder = func() (journal.FS, error) { return ring, nil }
+	return ring
+}
+
 // TestReplayOfASession: the core does the same again with what the flight recorder
 // has recorded of two boots, a session, a fault and a kill.
 func TestReplayOfASession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPoint(t, nil)
-		ring := journaltest.New()
-		p.recorder = func() (journal.FS, error) { return ring, nil }
+		ring := p.recorded()
 		p.play(func() {
 			p.start()
 			p.ready()
@@ -89,8 +95,7 @@ func TestReplayOfASession(t *testing.T) {
 func TestReplayOfAFullJournal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPoint(t, nil)
-		ring := journaltest.New()
-		p.recorder = func() (journal.FS, error) { return ring, nil }
+		ring := p.recorded()
 		p.play(func() {
 			p.start()
 			p.ready()
@@ -113,7 +118,7 @@ func TestRecorderNeverStopsCharging(t *testing.T) {
 	for _, failure := range []error{syscall.ENOSPC, syscall.EROFS, syscall.EIO} {
 		synctest.Test(t, func(t *testing.T) {
 			p := newPoint(t, nil)
-			ring := journaltest.New()
+			ring := p.recorded()
 			var broken atomic.Bool
 			ring.Fault = func(o journaltest.Op) error {
 				if broken.Load() && (o.Kind == journaltest.Write || o.Kind == journaltest.Create) {
@@ -121,7 +126,6 @@ func TestRecorderNeverStopsCharging(t *testing.T) {
 				}
 				return nil
 			}
-			p.recorder = func() (journal.FS, error) { return ring, nil }
 			p.play(func() {
 				p.start()
 				p.ready()
@@ -144,7 +148,7 @@ func TestRecorderWear(t *testing.T) {
 	for name, plugged := range map[string]bool{"idle": false, "charging": true} {
 		synctest.Test(t, func(t *testing.T) {
 			p := newPoint(t, func(c *app.Config, _ *sim.Config) { c.Policies.FreeVend = true })
-			ring := journaltest.New()
+			ring := p.recorded()
 			var written atomic.Int64
 			ring.Fault = func(o journaltest.Op) error {
 				if o.Kind == journaltest.Write {
@@ -152,7 +156,6 @@ func TestRecorderWear(t *testing.T) {
 				}
 				return nil
 			}
-			p.recorder = func() (journal.FS, error) { return ring, nil }
 			p.play(func() {
 				p.start()
 				p.ready()
