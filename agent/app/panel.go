@@ -41,7 +41,7 @@ func (r *running) panelState() panel.State {
 
 // simulate performs an action of the page at simulated hardware.
 func (r *running) simulate(a panel.Action) error {
-	if a.Action == panel.ActionTap {
+	if a.Action == wire.SimulateTap {
 		return r.operator.simulator.Present(a.UID)
 	}
 	return r.operator.operate(a.Connector, wire.Simulate{Action: a.Action, Fault: a.Fault})

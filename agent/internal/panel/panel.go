@@ -26,10 +26,8 @@ var (
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; " +
 	"form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
 
-// ActionTap holds a card to the reader; the other actions are those of wire.Simulate.
-const ActionTap wire.SimulateAction = "tap"
-
-// Action is the body of POST /simulate.
+// Action is the body of POST /simulate. A tap has the identifier of the card, which
+// SIMULATE has not: it goes through the reader.
 type Action struct {
 	Action    wire.SimulateAction `json:"action"`
 	Connector charge.ConnectorID  `json:"connector,omitzero"` // not with tap
@@ -40,7 +38,7 @@ type Action struct {
 // validate returns what is wrong with an action at a charging point with n connectors.
 func (a *Action) validate(n int) error {
 	switch a.Action {
-	case ActionTap:
+	case wire.SimulateTap:
 		return nil // the reader checks the identifier
 	case wire.SimulatePlug, wire.SimulateUnplug, wire.SimulateRepair:
 	case wire.SimulateFault:

@@ -82,7 +82,7 @@ func TestSimulate(t *testing.T) {
 		`{"action":"unplug","connector":1}`:                       {Action: wire.SimulateUnplug, Connector: 1},
 		`{"action":"repair","connector":1}`:                       {Action: wire.SimulateRepair, Connector: 1},
 		`{"action":"fault","connector":1,"fault":"ground_fault"}`: {Action: wire.SimulateFault, Connector: 1, Fault: charge.FaultGroundFault},
-		`{"action":"tap","uid":"04A1B2C3"}`:                       {Action: panel.ActionTap, UID: "04A1B2C3"},
+		`{"action":"tap","uid":"04A1B2C3"}`:                       {Action: wire.SimulateTap, UID: "04A1B2C3"},
 	} {
 		var acted []panel.Action
 		// A browser on this machine, through a tunnel, and a program.
