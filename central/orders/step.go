@@ -179,16 +179,13 @@ func (x *step) reconcile(id charge.CPID) {
 	if x.s.groupOf(id) != nil {
 		x.s.supplyDue = dueNow
 	}
-	limits := cp != nil && len(limited(cp)) > 0
-	if limits {
-		x.s.point(id)
-	}
 	if p = x.s.points[id]; p != nil {
 		x.sendDue(p)
 		x.s.updateDue(p, x.At)
-		if limits {
-			p.due = sooner(p.due, x.At.Add(limitInterval))
-		}
+	}
+	if cp != nil && len(limited(cp)) > 0 { // their cost is compared again
+		p = x.s.point(id)
+		p.due = sooner(p.due, x.At.Add(limitInterval))
 	}
 }
 
