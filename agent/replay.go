@@ -144,6 +144,9 @@ func (t *timeline) show(i recorder.Item) error {
 
 // showJSON prints an item as a JSON object.
 func (t *timeline) showJSON(i *recorder.Item, effects []point.Effect) error {
+	if i.State && i.Difference == "" {
+		return nil
+	}
 	type named struct {
 		Name string `json:"name"`
 		Data any    `json:"data"`
@@ -163,9 +166,6 @@ func (t *timeline) showJSON(i *recorder.Item, effects []point.Effect) error {
 	}{
 		File: i.File, CP: i.CP, Journal: i.Journal, Agent: i.Agent, At: i.Now.Wall, UptimeMS: i.Now.At.Milliseconds(),
 		Note: i.Note, Boot: i.Boot, Difference: i.Difference,
-	}
-	if i.State && i.Difference == "" {
-		return nil
 	}
 	if i.Event != nil {
 		v.Event = &named{name(i.Event), i.Event}
