@@ -147,6 +147,7 @@ func badRequests() []badRequest {
 		{"26 unknown charging point", "GET", "/api/v1/cps/CP_999", "", nil, 404, "#unknown_cp", ""},
 		{"26 unknown action", "POST", "/api/v1/cps/CP_001/connectors/1/simulate", `{"action":"explode"}`, nil, 422, "body.action", ""},
 		{"26 unknown fault", "POST", "/api/v1/cps/CP_001/connectors/1/simulate", `{"action":"fault","fault":"explode"}`, nil, 422, "body.fault", ""},
+		{"26 a group of a charging point without a name", "POST", "/api/v1/groups", `{"name":"hall","limit_ma":32000,"cps":["CP_001",""]}`, nil, 422, "body.cps[1]", ""},
 		{"26 unknown operation", "GET", "/api/v1/nothing", "", nil, 404, "#not_found", ""},
 		{"27 key of another order", "POST", "/api/v1/sessions", start, header("Idempotency-Key", "taken"), 422, "#idempotency_key_reused", ""},
 		{"27 more keys than are kept", "POST", "/api/v1/sessions", start, header("Idempotency-Key", "too many"), 429, "#too_many_keys", ""},
