@@ -37,7 +37,18 @@ func ParseTime(s string) (Time, error) {
 func (t Time) Std() time.Time { return time.UnixMilli(int64(t)).UTC() }
 
 // String returns RFC 3339 with milliseconds.
-func (t Time) String() string { return t.Std().Format(timeLayout) }
+func (t Time) String() string { return string(t.append(make([]byte, 0, len(timeLayout)))) }
+
+// append appends t as timeLayout has it. Package time formats only RFC 3339 without a
+// fraction on a short path, and a time is written for each record that passes.
+func (t Time) append(b []byte) []byte {
+	b = t.Std().AppendFormat(b, time.RFC3339)
+	ms := int64(t) % 1000
+	if ms < 0 {
+		ms += 1000
+	}
+	return append(b[:len(b)-1], '.', byte('0'+ms/100), byte('0'+ms/10%10), byte('0'+ms%10), 'Z')
+}
 
 // Add returns t+d, truncated to milliseconds.
 func (t Time) Add(d time.Duration) Time { return t + Time(d.Milliseconds()) }
@@ -51,7 +62,7 @@ func (t Time) MarshalText() ([]byte, error) {
 	if t < 0 || t > MaxTime {
 		return nil, fmt.Errorf("time %d ms is outside the years 1970 to 9999", int64(t))
 	}
-	return t.Std().AppendFormat(nil, timeLayout), nil
+	return t.append(nil), nil
 }
 
 // UnmarshalText calls ParseTime. Its error is a *json.UnmarshalTypeError, the only
