@@ -90,7 +90,7 @@ func (c *Conn) options(ctx context.Context) *mqtt.ClientOptions {
 		SetConnectTimeout(connectTimeout).SetWriteTimeout(writeTimeout).
 		SetOrderMatters(true).SetAutoAckDisabled(true).
 		SetUsername(cfg.Username).SetPassword(cfg.Password).
-		SetDefaultPublishHandler(c.unmatched).SetStore(noStore{}).
+		SetDefaultPublishHandler(c.receive).SetStore(noStore{}).
 		SetConnectionLostHandler(func(_ mqtt.Client, err error) {
 			c.life.end(err)
 			close(c.stopped)
@@ -139,13 +139,9 @@ func (c *Conn) connLost(conn net.Conn, err error) {
 	}
 }
 
-// connect connects. The routes exist before that, since the broker may deliver
-// messages at once.
+// connect connects.
 func (c *Conn) connect(ctx context.Context) error {
 	c.client = mqtt.NewClient(c.options(ctx))
-	for _, s := range c.link.cfg.Subscriptions {
-		c.client.AddRoute(s.Filter, c.handle)
-	}
 	if err := c.wait(ctx, c.client.Connect()); err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}

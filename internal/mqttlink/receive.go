@@ -1,6 +1,7 @@
 package mqttlink
 
 import (
+	"strings"
 	"sync"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
@@ -81,11 +82,42 @@ func (w *window) drainDue(space []uint16) []uint16 {
 	return due
 }
 
+// receive is paho's handler for every message. paho's own routes are not used: for
+// each message they would divide each filter and the topic into new slices.
+func (c *Conn) receive(_ mqtt.Client, m mqtt.Message) {
+	for _, s := range c.link.cfg.Subscriptions {
+		if matches(s.Filter, m.Topic()) {
+			c.handle(m)
+			return
+		}
+	}
+	c.unmatched(m)
+}
+
+// matches reports whether a topic matches a filter, by MQTT 3.1.1, 4.7: + is any one
+// level, and # the rest, with the level before it.
+func matches(filter, topic string) bool {
+	for {
+		f, filterRest, filterMore := strings.Cut(filter, "/")
+		if f == "#" {
+			return true
+		}
+		t, topicRest, topicMore := strings.Cut(topic, "/")
+		switch {
+		case f != "+" && f != t:
+			return false
+		case !filterMore || !topicMore:
+			return filterMore == topicMore || filterMore && filterRest == "#"
+		}
+		filter, topic = filterRest, topicRest
+	}
+}
+
 // handle passes a message to the Handler, on paho's reader of the connection.
 // paho's own automatic acknowledgement is off even without ManualAck: it would
 // make the reader wait for the writer, and two ends that both write first block
 // each other.
-func (c *Conn) handle(_ mqtt.Client, m mqtt.Message) {
+func (c *Conn) handle(m mqtt.Message) {
 	c.link.status.received.Add(1)
 	owned := c.link.cfg.ManualAck
 	if owned {
@@ -102,7 +134,7 @@ func (c *Conn) handle(_ mqtt.Client, m mqtt.Message) {
 // unmatched acknowledges and counts a message that matches no subscription. paho
 // alone would never acknowledge it, and it would occupy a slot of the broker's
 // window.
-func (c *Conn) unmatched(_ mqtt.Client, m mqtt.Message) {
+func (c *Conn) unmatched(m mqtt.Message) {
 	c.link.status.count(func(n *Counters) { n.Unmatched++ })
 	c.add(m, false)
 }
