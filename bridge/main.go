@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -21,6 +22,12 @@ import (
 )
 
 func main() {
+	// One thread that runs Go code carries more than several: a message passes six
+	// goroutines, and waking a thread for each costs more than what they compute
+	// (docs/PERFORMANCE.md). The environment can order otherwise.
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(1)
+	}
 	process.Main(func(ctx context.Context, stderr io.Writer) int {
 		return run(ctx, os.Args[1:], os.Environ(), os.Stdout, stderr)
 	})
