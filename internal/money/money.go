@@ -44,6 +44,29 @@ func (p Price) Decimal(c Currency) string {
 	return charge.Decimal(v, decimals)
 }
 
+// ParseAmount parses an amount that is written as a decimal in the main unit of the
+// currency, without rounding: "3.42". More decimals than the currency has are an error,
+// unless they are zeros.
+func ParseAmount(text string, c Currency) (Minor, error) {
+	v, decimals, err := charge.ParseDecimal(text)
+	if err != nil {
+		return 0, err
+	}
+	for ; decimals > c.Decimals(); decimals-- {
+		if v%10 != 0 {
+			return 0, fmt.Errorf("%s has more decimals than an amount in %s: %d", text, cmp.Or(string(c), "no currency"), c.Decimals())
+		}
+		v /= 10
+	}
+	for ; decimals < c.Decimals(); decimals++ {
+		if v > maxInt64/10 || v < -maxInt64/10 {
+			return 0, fmt.Errorf("%s is too large for an amount", text)
+		}
+		v *= 10
+	}
+	return Minor(v), nil
+}
+
 // ParsePrice parses a price that is written as a decimal in the main unit of the
 // currency, without rounding: "0.4275". More decimals than a Price has are an error.
 func ParsePrice(text string, c Currency) (Price, error) {

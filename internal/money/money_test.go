@@ -59,6 +59,30 @@ func TestAmountsAreWrittenByTheirCurrency(t *testing.T) {
 	}
 }
 
+func TestAmountsAreRead(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		text     string
+		currency money.Currency
+		want     money.Minor
+	}{
+		{"5", "EUR", 500}, {"5.4", "EUR", 540}, {"5.40", "EUR", 540}, {"5.4000", "EUR", 540}, {"-0.05", "EUR", -5},
+		{"342", "JPY", 342}, {"342.0", "JPY", 342}, {"3.42", "KWD", 3420},
+	} {
+		if got, err := money.ParseAmount(tc.text, tc.currency); err != nil || got != tc.want {
+			t.Errorf("%s %s: got %d (%v), want %d", tc.text, tc.currency, got, err, tc.want)
+		}
+	}
+	for _, bad := range []struct {
+		text     string
+		currency money.Currency
+	}{{"5.005", "EUR"}, {"0.5", "JPY"}, {"5,00", "EUR"}, {"", "EUR"}, {"999999999999999999", "EUR"}} {
+		if got, err := money.ParseAmount(bad.text, bad.currency); err == nil {
+			t.Errorf("%q %s was read as %d, want an error", bad.text, bad.currency, got)
+		}
+	}
+}
+
 func TestPrices(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {

@@ -182,7 +182,12 @@ func (m *Message) describe() (*node, error) {
 		}
 		return titled(reflect.TypeFor[wire.Command](), "command "+word, "type", word, reflect.TypeOf(o)), nil
 	case kind == "driver":
-		return titled(reflect.TypeFor[wire.DriverRequest](), "driver's request "+word, "event_type", word, nil), nil
+		n := titled(reflect.TypeFor[wire.DriverRequest](), "driver's request "+word, "event_type", word, nil)
+		if word != string(wire.DriverStarted) { // the decoder refuses them elsewhere
+			delete(n.Properties, "limit_kwh")
+			delete(n.Properties, "limit_cost")
+		}
+		return n, nil
 	case m.Name == "central_alive":
 		return titled(reflect.TypeFor[wire.CentralAlive](), "heartbeat of a Central", "", "", nil), nil
 	case kind == "central":

@@ -16,6 +16,7 @@ type node struct {
 	MaxLength   int              `json:"maxLength,omitempty"`
 	Minimum     *int64           `json:"minimum,omitempty"`
 	Maximum     *int64           `json:"maximum,omitempty"`
+	Above       *int64           `json:"exclusiveMinimum,omitempty"`
 	MinItems    int              `json:"minItems,omitempty"`
 	MaxItems    int              `json:"maxItems,omitempty"`
 	Items       *node            `json:"items,omitempty"`

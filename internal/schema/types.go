@@ -145,6 +145,16 @@ func special(field string) *node {
 		return integer(0, wire.MaxLimit)
 	case "Start.limit_wh", "Start.limit_amount", "Authorized.limit_wh", "Authorized.limit_amount":
 		return integer(1, charge.MaxSessionLimit)
+	case "Authorize.limit_wh", "Authorize.limit_amount":
+		return integer(1, charge.MaxSessionLimit)
+	// 0 is none.
+	case "LocalListEntry.limit_wh", "LocalListEntry.limit_amount":
+		return integer(0, charge.MaxSessionLimit)
+	// Decimals above 0. How many decimals limit_cost may have depends on the currency.
+	case "DriverRequest.limit_kwh":
+		return &node{Type: typeNumber, Above: new(int64(0)), Maximum: new(int64(1_000_000_000))}
+	case "DriverRequest.limit_cost":
+		return &node{Type: typeNumber, Above: new(int64(0))}
 	// Empty is the same as absent.
 	case "Stop.reason":
 		return oneOf("", string(charge.StopRemote), string(charge.StopLimitReached))

@@ -170,6 +170,9 @@ func values(n *node) []any {
 	if n.Minimum != nil {
 		all = append(all, *n.Minimum, *n.Minimum-1)
 	}
+	if n.Above != nil {
+		all = append(all, *n.Above, *n.Above+1)
+	}
 	if n.Maximum != nil {
 		all = append(all, *n.Maximum, *n.Maximum+1)
 	}

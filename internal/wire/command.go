@@ -338,12 +338,19 @@ type SetLocalList struct {
 	Digest  string             `json:"digest,omitempty"`  // ListDigest of the list after this command; absent but in the last part
 }
 
-// LocalListEntry admits one card.
+// LocalListEntry admits one card. Its limits are those of each session that it begins,
+// as in Start.
 type LocalListEntry struct {
-	TokenHash charge.TokenHash `json:"token_hash"`
-	Username  charge.Username  `json:"username"`
-	Until     charge.Time      `json:"until,omitzero"` // zero: no end
+	TokenHash   charge.TokenHash `json:"token_hash"`
+	Username    charge.Username  `json:"username"`
+	Until       charge.Time      `json:"until,omitzero"`         // zero: no end
+	Limit       charge.WattHours `json:"limit_wh,omitempty"`     // 0: none
+	LimitAmount int64            `json:"limit_amount,omitempty"` // 0: none
 }
+
+// HasLimit reports whether a session of the card has a limit. Such an entry is only for
+// charging points with CapabilityCardLimits.
+func (e *LocalListEntry) HasLimit() bool { return e.Limit != 0 || e.LimitAmount != 0 }
 
 // MaxLocalList is the most cards that a charging point keeps in its list.
 const MaxLocalList = 1000
@@ -359,12 +366,17 @@ type ListState struct {
 }
 
 // ListDigest is a digest of a list, whatever the order of its entries: the first
-// 16 hex digits of the SHA-256 over its lines "hash username until", sorted.
+// 16 hex digits of the SHA-256 over its lines "hash username until", sorted. The line
+// of an entry with a limit ends with " limit_wh limit_amount".
 func ListDigest(entries []LocalListEntry) string {
 	lines := make([]string, len(entries))
 	for i := range entries {
 		e := &entries[i]
-		lines[i] = fmt.Sprintf("%s %s %d\n", string(e.TokenHash), e.Username, int64(e.Until))
+		limits := ""
+		if e.HasLimit() {
+			limits = fmt.Sprintf(" %d %d", e.Limit, e.LimitAmount)
+		}
+		lines[i] = fmt.Sprintf("%s %s %d%s\n", string(e.TokenHash), e.Username, int64(e.Until), limits)
 	}
 	slices.Sort(lines)
 	sum := sha256.Sum256([]byte(strings.Join(lines, "")))
@@ -384,6 +396,8 @@ func (o *SetLocalList) validate(c *check) {
 		}
 		c.name("entries", string(o.Entries[i].Username))
 		c.time("entries", o.Entries[i].Until)
+		c.within("entries", int64(o.Entries[i].Limit), 0, charge.MaxSessionLimit)
+		c.within("entries", o.Entries[i].LimitAmount, 0, charge.MaxSessionLimit)
 	}
 	for i, h := range o.Removed {
 		if !h.Valid() {
@@ -415,14 +429,17 @@ func (c *check) optionalHash(field string, h charge.TokenHash) {
 }
 
 // Authorize answers an authorization_requested record. If Allowed, it begins the
-// session SessionID of Username, or ends the one that this driver has running.
+// session SessionID of Username, or ends the one that this driver has running. The
+// limits are as in Start.
 type Authorize struct {
-	RequestID string               `json:"request_id"`
-	Allowed   bool                 `json:"allowed"`
-	SessionID charge.SessionID     `json:"session_id,omitempty"`
-	Username  charge.Username      `json:"username,omitempty"`
-	Tariff    charge.TariffVersion `json:"tariff,omitempty"`
-	Reason    string               `json:"reason,omitempty"`
+	RequestID   string               `json:"request_id"`
+	Allowed     bool                 `json:"allowed"`
+	SessionID   charge.SessionID     `json:"session_id,omitempty"`
+	Username    charge.Username      `json:"username,omitempty"`
+	Tariff      charge.TariffVersion `json:"tariff,omitempty"`
+	Limit       charge.WattHours     `json:"limit_wh,omitempty"`     // 0: none
+	LimitAmount int64                `json:"limit_amount,omitempty"` // 0: none
+	Reason      string               `json:"reason,omitempty"`
 }
 
 // CommandType implements Order.
@@ -434,6 +451,7 @@ func (o *Authorize) validate(c *check) {
 	c.optionalID("session_id", string(o.SessionID))
 	c.optionalUsername(o.Username)
 	c.optionalID("tariff", string(o.Tariff))
+	c.limits(o.Limit, o.LimitAmount)
 	c.text("reason", o.Reason, 128)
 }
 

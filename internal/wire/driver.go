@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
 	"strconv"
 	"time"
 
@@ -48,6 +49,10 @@ type DriverRequest struct {
 	// about; empty means the driver's own at the charging point.
 	SessionID     charge.SessionID     `json:"session_id,omitempty"`
 	ReservationID charge.ReservationID `json:"reservation_id,omitempty"`
+	// LimitKWh and LimitCost end the session of charging_started, whichever is reached
+	// first; nil: no limit. LimitCost is in the currency of the session's prices.
+	LimitKWh  *KWh   `json:"limit_kwh,omitempty"`
+	LimitCost *Money `json:"limit_cost,omitempty"`
 }
 
 // DecodeDriverRequest decodes a driver's message strictly. With an error it
@@ -121,10 +126,35 @@ func (m *DriverRequest) validate(c *check) {
 		c.require("cp_id")
 		c.optionalUsername(m.Username)
 	}
+	m.validateLimits(c)
 	if m.CPID != nil {
 		c.id("cp_id", string(*m.CPID))
 	}
 	c.text("error", string(m.Error), maxText) // Central refuses one that it does not know
+}
+
+// maxLimit bounds the limit of a request: 10^9 kWh, less than charge.MaxSessionLimit.
+const maxLimit KWh = 1_000_000_000_000
+
+// validateLimits checks the limits of a session. In another request they would have no
+// effect, so they are refused.
+func (m *DriverRequest) validateLimits(c *check) {
+	if e := m.LimitKWh; e != nil && (*e < 1 || *e > maxLimit) {
+		c.fail("limit_kwh", "%s is no limit; use 0.001 to %d, or leave it out", charge.WattHours(*e).KWh(), maxLimit/1000)
+	}
+	if a := m.LimitCost; a != nil && a.Minor < 1 {
+		c.fail("limit_cost", "%s is no limit; use an amount above 0, or leave it out", a)
+	}
+	if m.EventType == DriverStarted || !slices.Contains(DriverEventTypes(), m.EventType) {
+		return
+	}
+	const elsewhere = "belongs to charging_started, which begins the session; leave it out here"
+	if m.LimitKWh != nil {
+		c.fail("limit_kwh", elsewhere)
+	}
+	if m.LimitCost != nil {
+		c.fail("limit_cost", elsewhere)
+	}
 }
 
 // secondsAre describes how to write a moment in the drivers' protocol.
@@ -190,25 +220,28 @@ func (m Money) MarshalJSON() ([]byte, error) { return []byte(m.String()), nil }
 
 // UnmarshalJSON reads decimal kilowatt-hours.
 func (e *KWh) UnmarshalJSON(b []byte) error {
-	v, err := fixed(b, 1000)
-	*e = KWh(v)
-	return err
+	f, err := strconv.ParseFloat(string(b), 64)
+	if err != nil || math.IsNaN(f) || math.Abs(f) > 1e13 {
+		return notDecimal[KWh](b, "use a decimal number of kWh, such as 12.5")
+	}
+	*e = KWh(math.Round(f * 1000))
+	return nil
 }
 
 // UnmarshalJSON reads a decimal amount, exactly.
 func (m *Money) UnmarshalJSON(b []byte) error {
 	v, decimals, err := charge.ParseDecimal(string(b))
+	if err != nil {
+		return notDecimal[Money](b, "use a decimal number in the main unit of the currency, such as 5.00")
+	}
 	*m = Money{v, decimals}
-	return err
+	return nil
 }
 
-// fixed decodes a decimal as a whole number of 1/unit.
-func fixed(b []byte, unit float64) (int64, error) {
-	f, err := strconv.ParseFloat(string(b), 64)
-	if err != nil || math.IsNaN(f) || math.Abs(f) > 1e13 {
-		return 0, fmt.Errorf("%.40q is not a decimal amount", b)
-	}
-	return int64(math.Round(f * unit)), nil
+// notDecimal is the error of a value that is no decimal of type T. Its type lets decode
+// name the field.
+func notDecimal[T any](b []byte, remedy string) error {
+	return &json.UnmarshalTypeError{Value: fmt.Sprintf("%.40s is no decimal; %s", b, remedy), Type: reflect.TypeFor[T]()}
 }
 
 // CentralEventType is what Central reports on central-events.
@@ -250,8 +283,10 @@ type CentralEvent struct {
 	Cost          *Money               `json:"cost,omitempty"`
 	Currency      string               `json:"currency,omitempty"`
 	DurationSec   *int64               `json:"duration_sec,omitempty"`
-	Settled       bool                 `json:"settled,omitempty"`  // a ticket up to the last register known, made by an operator
-	Corrects      string               `json:"corrects,omitempty"` // event_id of the settled ticket; this one is the difference
+	LimitKWh      *KWh                 `json:"limit_kwh,omitempty"`  // of the session; also the energy that LimitCost buys at most
+	LimitCost     *Money               `json:"limit_cost,omitempty"` // of the session, in Currency
+	Settled       bool                 `json:"settled,omitempty"`    // a ticket up to the last register known, made by an operator
+	Corrects      string               `json:"corrects,omitempty"`   // event_id of the settled ticket; this one is the difference
 	Status        charge.Status        `json:"status,omitempty"`
 	Fault         charge.Fault         `json:"fault,omitempty"`
 	Message       string               `json:"message,omitempty"` // the same for a person

@@ -134,10 +134,10 @@ func samples(t *testing.T) []sample {
 		&wire.Reset{},
 		&wire.Identify{},
 		&wire.SetLocalList{
-			Version: 3, Base: 2, Entries: []wire.LocalListEntry{{TokenHash: hash, Username: "driver1", Until: at.Add(3600e9)}},
+			Version: 3, Base: 2, Entries: []wire.LocalListEntry{{TokenHash: hash, Username: "driver1", Until: at.Add(3600e9), Limit: 20_000, LimitAmount: 1000}},
 			Removed: []charge.TokenHash{charge.IDToken("04A1B2C3").Hash()}, Digest: "0f1e2d3c4b5a6978",
 		},
-		&wire.Authorize{RequestID: "r-1", Allowed: true, SessionID: session, Username: "driver1", Tariff: tariff},
+		&wire.Authorize{RequestID: "r-1", Allowed: true, SessionID: session, Username: "driver1", Tariff: tariff, Limit: 20_000, LimitAmount: 1000},
 		&wire.Simulate{Action: wire.SimulateFault, Fault: charge.FaultGroundFault},
 	} {
 		m := sampleCommand(t, o)
@@ -149,6 +149,7 @@ func samples(t *testing.T) []sample {
 func linkSamples(at charge.Time) []sample {
 	yes, energy, cost, seconds, cp := true, wire.KWh(1830), wire.Money{Minor: 342, Decimals: 2}, int64(131), charge.CPID("CP_001")
 	expires, j := wire.Seconds(at.Add(900e9)), journal
+	limit, amount := wire.KWh(20_000), wire.Money{Minor: 1000, Decimals: 2}
 	return []sample{
 		{"ack", &wire.Ack{V: 1, Central: central, Journal: &j, Seq: 42, At: at}, reader(wire.DecodeAck)},
 		{"ack_unknown", &wire.Ack{V: 1, Central: central, At: at}, reader(wire.DecodeAck)},
@@ -185,6 +186,7 @@ func linkSamples(at charge.Time) []sample {
 		}, reader(wire.DecodeDriverRequest)},
 		{"driver_charging_started", &wire.DriverRequest{
 			MessageID: "m-4", EventType: wire.DriverStarted, Username: "driver1", CPID: &cp, ReservationID: booking, Timestamp: wire.Seconds(at),
+			LimitKWh: &limit, LimitCost: &amount,
 		}, reader(wire.DecodeDriverRequest)},
 		{"driver_STOP_REQUEST", &wire.DriverRequest{
 			MessageID: "m-2", EventType: wire.DriverStop, Username: "driver1", CPID: &cp, Timestamp: wire.Seconds(at),
@@ -195,7 +197,7 @@ func linkSamples(at charge.Time) []sample {
 		}, reader(wire.DecodeCentralEvent)},
 		{"central_CHARGING_TICKET", &wire.CentralEvent{
 			EventID: "t." + string(session), EventType: wire.CentralTicket, Username: "driver1", CPID: cp, Connector: 1, SessionID: session,
-			EnergyKWh: &energy, Cost: &cost, Currency: "EUR", DurationSec: &seconds, Reason: "remote", Timestamp: wire.Seconds(at),
+			EnergyKWh: &energy, Cost: &cost, Currency: "EUR", DurationSec: &seconds, LimitKWh: &limit, LimitCost: &amount, Reason: "remote", Timestamp: wire.Seconds(at),
 		}, reader(wire.DecodeCentralEvent)},
 	}
 }

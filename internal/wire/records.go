@@ -38,6 +38,10 @@ type Registered struct {
 	LocalList    *ListState         `json:"local_list,omitempty"` // nil: it keeps no list of cards
 }
 
+// CapabilityCardLimits means that an agent keeps the limits of the entries of its local
+// list. It gets no entries with a limit without it.
+const CapabilityCardLimits = "card_limits"
+
 // Damaged names a range of records that recovery found unreadable: a gap.
 type Damaged struct {
 	Journal charge.JournalID `json:"journal"`

@@ -1,12 +1,15 @@
 package wire_test
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
 
+	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -108,6 +111,62 @@ func TestRefusesLimits(t *testing.T) {
 		if de := new(wire.DecodeError); c.field == "" && err != nil || c.field != "" && (!errors.As(err, &de) || de.Field != c.field) {
 			t.Errorf("%s {%s}: got %v, want an error at %q", c.kind, c.data, err, c.field)
 		}
+	}
+}
+
+// TestRefusesLimitsOfDrivers: a limit is a decimal above 0, and only of the request
+// that begins a session; the error names the field.
+func TestRefusesLimitsOfDrivers(t *testing.T) {
+	const started = "charging_started"
+	for _, c := range []struct{ kind, fields, field string }{
+		{started, `"limit_kwh":12.5,"limit_cost":5.00`, ""},
+		{started, `"limit_kwh":0.001`, ""},
+		{started, `"limit_kwh":1000000000`, ""},
+		{started, `"limit_kwh":null,"limit_cost":null`, ""},
+		{started, `"limit_kwh":0`, "limit_kwh"},
+		{started, `"limit_kwh":0.0001`, "limit_kwh"},
+		{started, `"limit_kwh":-1`, "limit_kwh"},
+		{started, `"limit_kwh":1000000001`, "limit_kwh"},
+		{started, `"limit_kwh":"10"`, "limit_kwh"},
+		{started, `"limit_kwh":[10]`, "limit_kwh"},
+		{started, `"limit_kwh":1e999`, "limit_kwh"},
+		{started, `"limit_cost":0`, "limit_cost"},
+		{started, `"limit_cost":0.00`, "limit_cost"},
+		{started, `"limit_cost":-5`, "limit_cost"},
+		{started, `"limit_cost":1e3`, "limit_cost"},
+		{started, `"limit_cost":"5,00"`, "limit_cost"},
+		{started, `"limit_cost":5000000000000000000`, "limit_cost"},
+		{"AUTHORIZATION_REQUEST", `"limit_kwh":10`, "limit_kwh"},
+		{"STOP_REQUEST", `"limit_cost":5`, "limit_cost"},
+		{"START_REQUEST", `"limit_cost":5`, ""}, // the type is what is wrong: Central refuses it
+	} {
+		raw := fmt.Sprintf(`{"event_type":%q,"message_id":"m-1","username":"ana","cp_id":"CP_1","timestamp":1795984071.5,%s}`, c.kind, c.fields)
+		q, err := wire.DecodeDriverRequest([]byte(raw))
+		if de := new(wire.DecodeError); c.field == "" && err != nil || c.field != "" && (!errors.As(err, &de) || de.Field != c.field) {
+			t.Errorf("%s {%s}: got %v, want an error at %q", c.kind, c.fields, err, c.field)
+		}
+		if q.MessageID != "m-1" || q.Username != "ana" {
+			t.Errorf("%s: cannot be answered: %+v", c.fields, q)
+		}
+	}
+}
+
+// TestListDigest: an entry without a limit has the line of versions before limits, and a
+// limit changes the digest.
+func TestListDigest(t *testing.T) {
+	e := wire.LocalListEntry{TokenHash: "ab", Username: "ana", Until: 7}
+	sum := sha256.Sum256([]byte("ab ana 7\n"))
+	without := wire.ListDigest([]wire.LocalListEntry{e})
+	if want := hex.EncodeToString(sum[:8]); without != want {
+		t.Errorf("got %s, want %s", without, want)
+	}
+	digests := map[string]bool{without: true}
+	for _, l := range [][2]int64{{1, 0}, {0, 1}, {1, 1}} {
+		e.Limit, e.LimitAmount = charge.WattHours(l[0]), l[1]
+		digests[wire.ListDigest([]wire.LocalListEntry{e})] = true
+	}
+	if len(digests) != 4 {
+		t.Errorf("got %v, want four digests", digests)
 	}
 }
 
