@@ -74,12 +74,15 @@ func effect[T cards.Effect](out []cards.Effect) (got T) {
 }
 
 func TestLocalList(t *testing.T) {
-	s := listed(t, cards.New(policy(), cards.Saved{}), wire.LocalListEntry{TokenHash: card(1), Username: anna},
+	s := listed(t, cards.New(policy(), cards.Saved{}), wire.LocalListEntry{TokenHash: card(1), Username: anna, Limit: 5000, LimitAmount: 300},
 		wire.LocalListEntry{TokenHash: card(2), Username: anna, Until: noon.Add(time.Minute)})
 	for name, online := range map[string]bool{"online": true, "offline": false} {
 		t.Run(name, func(t *testing.T) {
 			_, out := cards.Step(s, tap(time.Second, card(1), online, free(1, 0)))
-			want := cards.Begin{Connector: 1, Session: "s-1000000000", Username: anna, Card: card(1), By: wire.GrantLocalList}
+			want := cards.Begin{
+				Connector: 1, Session: "s-1000000000", Username: anna, Card: card(1), By: wire.GrantLocalList,
+				Limit: charge.SessionLimit{Energy: 5000, Amount: 300},
+			}
 			if got := effect[cards.Begin](out); got != want {
 				t.Errorf("got %+v in %v, want %+v", got, out, want)
 			}
@@ -129,7 +132,7 @@ func TestCentralIsAsked(t *testing.T) {
 		o.RequestID = "r-1000000000"
 		return cards.Step(s, cards.Answered{Now: at(d), ID: "c-9", Raw: "{}", Order: o, Connectors: []cards.Connector{free(1, 1)}})
 	}
-	allowed := wire.Authorize{Allowed: true, SessionID: "s-9", Username: anna}
+	allowed := wire.Authorize{Allowed: true, SessionID: "s-9", Username: anna, Limit: 5000, LimitAmount: 300}
 
 	t.Run("allowed", func(t *testing.T) {
 		s, out := answer(ask(t), 2*time.Second, allowed)
@@ -142,7 +145,7 @@ func TestCentralIsAsked(t *testing.T) {
 		}
 		// The answer serves when Central cannot be asked, for as long as the cache keeps it.
 		_, out = cards.Step(s, tap(time.Minute, card(1), false, free(1, 1)))
-		if got := effect[cards.Begin](out); got.Username != anna || got.By != wire.GrantLocalList {
+		if got := effect[cards.Begin](out); got.Username != anna || got.By != wire.GrantLocalList || got.Limit != (charge.SessionLimit{Energy: 5000, Amount: 300}) {
 			t.Errorf("from the cache: %v", out)
 		}
 		_, out = cards.Step(s, tap(2*time.Hour, card(1), false, free(1, 1)))
@@ -312,7 +315,7 @@ func TestReplay(t *testing.T) {
 		return string(raw)
 	}
 	list := wire.SetLocalList{Version: 4, Entries: []wire.LocalListEntry{{TokenHash: card(7), Username: anna}}}
-	allowed := wire.Authorize{RequestID: "r-1000000000", Allowed: true, SessionID: "s-9", Username: anna}
+	allowed := wire.Authorize{RequestID: "r-1000000000", Allowed: true, SessionID: "s-9", Username: anna, Limit: 5000}
 	s := cards.New(policy(), cards.Saved{})
 	var saved cards.Saved
 	fold := func(now cards.Now, all ...wire.Payload) {

@@ -35,6 +35,9 @@ type Cached struct {
 	Card     charge.TokenHash `json:"token_hash"`
 	Username charge.Username  `json:"username"`
 	At       charge.Time      `json:"at"` // by the wall clock; zero: it was not set
+	// Limits of each session; 0: none.
+	Limit       charge.WattHours `json:"limit_wh,omitempty"`
+	LimitAmount int64            `json:"limit_amount,omitempty"`
 }
 
 // Asked is a request that Central was sent.
@@ -124,7 +127,7 @@ func (v Saved) answer(o *wire.Authorize, at charge.Time) Saved {
 	v.Asked = slices.Delete(slices.Clone(v.Asked), i, i+1)
 	v.Cache = withoutCard(v.Cache, card)
 	if o.Allowed {
-		v.Cache = append(v.Cache, Cached{card, o.Username, at})
+		v.Cache = append(v.Cache, Cached{card, o.Username, at, o.Limit, o.LimitAmount})
 		v.Cache = v.Cache[max(len(v.Cache)-maxCached, 0):]
 	}
 	return v
@@ -137,13 +140,13 @@ func withoutCard(all []Cached, card charge.TokenHash) []Cached {
 
 // cached finds a card in the cache that is not older than the time to live. Without
 // a clock its age is not known, and it is not found.
-func (v Saved) cached(card charge.TokenHash, now Now, life time.Duration) (charge.Username, bool) {
+func (v Saved) cached(card charge.TokenHash, now Now, life time.Duration) (Cached, bool) {
 	i := slices.IndexFunc(v.Cache, func(c Cached) bool { return c.Card == card })
 	if i < 0 || !now.hasClock() || v.Cache[i].At == 0 {
-		return "", false
+		return Cached{}, false
 	}
 	age := now.Wall.Sub(v.Cache[i].At)
-	return v.Cache[i].Username, age >= 0 && age < life
+	return v.Cache[i], age >= 0 && age < life
 }
 
 // Replay folds one record into v. Folding the last record a second time changes

@@ -141,6 +141,7 @@ type Begin struct {
 	Username  charge.Username
 	Card      charge.TokenHash
 	By        wire.Grant
+	Limit     charge.SessionLimit
 }
 
 // End asks a connector to end a session as local (connector.CardStop).

@@ -78,7 +78,10 @@ func (t *transition) presented(e Presented) {
 		}
 	}
 	if entry, ok := t.s.List.find(e.Card); ok && t.valid(entry) {
-		t.allow(e.Connectors, Begin{Session: e.Session, Username: entry.Username, Card: e.Card, By: wire.GrantLocalList})
+		t.allow(e.Connectors, Begin{
+			Session: e.Session, Username: entry.Username, Card: e.Card, By: wire.GrantLocalList,
+			Limit: charge.SessionLimit{Energy: entry.Limit, Amount: entry.LimitAmount},
+		})
 		return
 	}
 	w := Waiting{Request: e.Request, Card: e.Card, Session: e.Session, Until: t.now.At + t.s.Policy.Wait}
@@ -110,12 +113,12 @@ func (t *transition) valid(e wire.LocalListEntry) bool {
 // card is recorded, so that an operator sees it.
 func (t *transition) decideAlone(w Waiting, accept bool, all []Connector) {
 	b := Begin{Session: w.Session, Card: w.Card, By: wire.GrantLocalList}
-	var known bool
-	if b.Username, known = t.s.cached(w.Card, t.now, t.s.Policy.CacheFor); known {
+	if c, known := t.s.cached(w.Card, t.now, t.s.Policy.CacheFor); known {
+		b.Username, b.Limit = c.Username, charge.SessionLimit{Energy: c.Limit, Amount: c.LimitAmount}
 		t.allow(all, b)
 		return
 	}
-	b.Username, b.By = "", wire.GrantFreeVend
+	b.By = wire.GrantFreeVend
 	decided := wire.DecidedRefused
 	if accept {
 		decided = wire.DecidedAccepted

@@ -36,7 +36,7 @@ func (t *transition) cardAllowed(e CardAllowed) {
 	if t.s.Phase != PhaseRunning || e.Session == "" || t.cardRefusal(e.Username) != "" {
 		return
 	}
-	t.beginStart(t.heldFor(PendingStart{Session: e.Session, Username: e.Username, Card: e.Card, By: e.By}))
+	t.beginStart(t.heldFor(PendingStart{Session: e.Session, Username: e.Username, Card: e.Card, By: e.By, Limit: e.Limit}))
 }
 
 // cardAuthorized applies Central's AUTHORIZE: the card begins a session, as a START
@@ -55,6 +55,7 @@ func (t *transition) cardAuthorized(e CommandReceived, o wire.Authorize) {
 	}
 	t.beginStart(t.heldFor(PendingStart{
 		Session: o.SessionID, Username: o.Username, Tariff: o.Tariff, Command: e.ID, Raw: e.Raw, Authorize: true, Card: e.Card,
+		Limit: charge.SessionLimit{Energy: o.Limit, Amount: o.LimitAmount},
 	}))
 }
 

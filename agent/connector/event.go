@@ -135,6 +135,7 @@ type CardAllowed struct {
 	Username charge.Username // empty: an unknown card
 	Card     charge.TokenHash
 	By       wire.Grant
+	Limit    charge.SessionLimit
 }
 
 // CardStop is a card that ends a session.

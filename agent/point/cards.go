@@ -42,7 +42,7 @@ func (s *State) stepCards(v *delivery.Verdict, raw string, e cards.Event) {
 			}
 			s.append(j)
 		case cards.Begin:
-			s.stepConnector(f.Connector, connector.CardAllowed{Now: s.connectorNow(), Session: f.Session, Username: f.Username, Card: f.Card, By: f.By})
+			s.stepConnector(f.Connector, connector.CardAllowed{Now: s.connectorNow(), Session: f.Session, Username: f.Username, Card: f.Card, By: f.By, Limit: f.Limit})
 		case cards.End:
 			s.stepConnector(f.Connector, connector.CardStop{Now: s.connectorNow(), Session: f.Session})
 		case cards.Forward:

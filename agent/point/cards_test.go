@@ -81,7 +81,7 @@ func TestACardWithoutAnAnswer(t *testing.T) {
 // and charges by it without a connection.
 func TestTheLocalListIsKept(t *testing.T) {
 	r := withReader(t, 1)
-	entries := []wire.LocalListEntry{{TokenHash: theCard, Username: "anna"}}
+	entries := []wire.LocalListEntry{{TokenHash: theCard, Username: "anna", Limit: 5000}}
 	r.order(0, &wire.SetLocalList{Version: 7, Entries: entries, Digest: wire.ListDigest(entries)})
 	r.settled()
 	if got, want := r.story(), "cp_registered command_accepted SET_LOCAL_LIST_done"; got != want {
@@ -98,7 +98,7 @@ func TestTheLocalListIsKept(t *testing.T) {
 	}
 	next.step(point.PilotChanged{Connector: 1, Pilot: charge.PilotB})
 	next.tap("r1")
-	if got := next.connector(1).Pending; got.Session != "own-r1" || got.Username != "anna" {
+	if got := next.connector(1).Pending; got.Session != "own-r1" || got.Username != "anna" || got.Limit.Energy != 5000 {
 		t.Errorf("a card of the list: %+v", got)
 	}
 }
