@@ -172,7 +172,8 @@ func (d operatorAPI) ChangeCard(ctx context.Context, id cards.ID, c web.CardChan
 		what = " unblocked"
 	}
 	return d.execute(ctx, "card "+string(id)+what, ingest.Order{Request: orders.OperatorChangeCard{
-		ID: id, Blocked: c.Blocked, ExpiresAt: c.ExpiresAt, Offline: c.Offline, Label: c.Label, Delete: c.Delete,
+		ID: id, Blocked: c.Blocked, ExpiresAt: c.ExpiresAt, Offline: c.Offline, Label: c.Label,
+		LimitEnergy: c.LimitEnergy, LimitAmount: c.LimitAmount, Delete: c.Delete,
 	}})
 }
 

@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
 	"slices"
@@ -253,8 +254,11 @@ func TestALimitIsOnTheWire(t *testing.T) {
 			p.Write(1, session, &wire.Authorized{By: wire.GrantOrder, Username: "ana", Register: 1000, Tariff: "t1", Limit: 5012, LimitAmount: 300}),
 			p.Write(1, session, &wire.ChargingStarted{Register: 1000, Username: "ana"}))
 		time.Sleep(3 * time.Second)
-		if a := c.ask(w, http.MethodGet, "/api/v1/sessions/"+string(session), "", ""); !strings.Contains(a.body, `"limit_wh":5012,"limit_amount":300`) {
+		if a := c.ask(w, http.MethodGet, "/api/v1/sessions/"+string(session), "", ""); !strings.Contains(a.body, `"limit_wh":5012,"limit_amount":300,"limit_cost":"3.00","currency":"EUR"`) {
 			t.Errorf("the session: %+v", a)
+		}
+		if a := c.ask(w, http.MethodGet, "/api/v1/sessions?format=csv", "", ""); !strings.Contains(a.body, "clock,limit_wh,limit_cost,currency\r\n") || !strings.Contains(a.body, ",5012,3.00,EUR\r\n") {
+			t.Errorf("the sessions as CSV: %s", a.body)
 		}
 		if stop := o.ordered("CP_1", wire.CommandStop); stop != nil {
 			t.Fatalf("STOP too early: %s", stop)
@@ -269,6 +273,99 @@ func TestALimitIsOnTheWire(t *testing.T) {
 		c.stop()
 		o.stop()
 	})
+}
+
+// A driver's limit comes by Kafka with the request to start, and is in START, in the
+// answer and on the ticket. One that cannot be used is answered with its field.
+func TestALimitOfADriverIsOnTheWire(t *testing.T) {
+	path := db(t)
+	synctest.Test(t, func(t *testing.T) {
+		cfg := settings(path)
+		cfg.Tariff.PerKWh, cfg.Tariff.StartFee = "0.40", "1.00"
+		_, c, o := network(t, cfg)
+		p := journaltest.New(t, "CP_1")
+		o.publish(wire.TopicEvents, p.All...)
+		time.Sleep(3 * time.Second)
+		send := func(message, kind, more string) {
+			raw := fmt.Sprintf(`{"message_id":%q,"event_type":%q,"username":"ana","cp_id":"CP_1","timestamp":%d.000%s}`, message, kind, time.Now().Unix(), more)
+			o.publish(wire.TopicDriverEvents, journaltest.Message{Key: "ana", Value: []byte(raw)})
+		}
+		ask := func(message, kind, more string) {
+			send(message, kind, more)
+			time.Sleep(3 * time.Second)
+		}
+		send("m-1", "AUTHORIZATION_REQUEST", "")
+		time.Sleep(time.Second) // a charging point has 1.5 s to confirm
+		reserve := o.ordered("CP_1", wire.CommandReserve)
+		if reserve == nil {
+			t.Fatal("there is no RESERVE")
+		}
+		o.publish(wire.TopicEvents, p.Write(1, "", &wire.CommandAccepted{Command: reserve}))
+		time.Sleep(3 * time.Second)
+		for i, c := range []struct{ limit, field string }{
+			{`,"limit_cost":"cheap"`, "limit_cost"}, {`,"limit_cost":0`, "limit_cost"}, {`,"limit_cost":3.005`, "limit_cost"}, {`,"limit_cost":0.99`, "limit_cost"},
+			{`,"limit_kwh":-1`, "limit_kwh"},
+		} {
+			message := fmt.Sprintf("bad-%d", i)
+			ask(message, "charging_started", c.limit)
+			if want := `"message_id":"` + message + `"`; !o.published(wire.CentralNotice, want) {
+				t.Errorf("%s is not answered", c.limit)
+			}
+			if e := o.answer(message); e.Reason != wire.RefusedInvalid || !strings.Contains(e.Message, c.field) {
+				t.Errorf("%s: answered %+v, want %s with %s", c.limit, e, wire.RefusedInvalid, c.field)
+			}
+		}
+		if start := o.ordered("CP_1", wire.CommandStart); start != nil {
+			t.Fatalf("START after requests that were refused: %s", start)
+		}
+		ask("m-2", "charging_started", `,"limit_kwh":20,"limit_cost":3.00`)
+		start := string(o.ordered("CP_1", wire.CommandStart))
+		if !strings.Contains(start, `"limit_wh":5012,"limit_amount":300`) {
+			t.Fatalf("START %s, want what 2.00 buys at 0.40, and the amount", start)
+		}
+		const limit = `"limit_kwh":5.012,"limit_cost":3.00`
+		if !o.published(wire.CentralNotice, `"currency":"EUR",`+limit) {
+			t.Errorf("answered %+v, want %s", o.answer("m-2"), limit)
+		}
+		ask("m-3", "charging_started", `,"limit_cost":4.00`)
+		if e := o.answer("m-3"); e.Reason != "limit_differs" {
+			t.Errorf("another limit: %+v", e)
+		}
+		ask("m-4", "charging_started", "")
+		if e := o.answer("m-4"); e.Reason != "" || e.LimitKWh == nil {
+			t.Errorf("without a limit: %+v, want the one of the session", e)
+		}
+		session := charge.SessionID(field(start, "session_id"))
+		o.publish(wire.TopicEvents,
+			p.Write(1, session, &wire.Authorized{
+				By: wire.GrantReservation, Username: "ana", ReservationID: charge.ReservationID(field(start, "reservation_id")), Register: 1000, Tariff: "t1", Limit: 5012, LimitAmount: 300,
+			}),
+			p.Write(1, session, &wire.ChargingStarted{Register: 1000, Username: "ana"}))
+		time.Sleep(3 * time.Second)
+		ask("m-5", "charging_started", `,"limit_kwh":1`)
+		if e := o.answer("m-5"); e.Reason != "limit_differs" || e.LimitCost == nil {
+			t.Errorf("another limit while charging: %+v", e)
+		}
+		o.publish(wire.TopicEvents, p.Write(1, session, &wire.ChargingStopped{Reason: charge.StopLimitReached, Start: 1000, Register: 6012, Username: "ana", Tariff: "t1"}))
+		time.Sleep(3 * time.Second)
+		if !o.published(wire.CentralTicket, limit) {
+			t.Errorf("no ticket with %s", limit)
+		}
+		c.stop()
+		o.stop()
+	})
+}
+
+// answer finds the answer to a message.
+func (o *others) answer(message string) (e wire.CentralEvent) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for i := range o.events {
+		if o.events[i].MessageID == message {
+			e = o.events[i]
+		}
+	}
+	return e
 }
 
 // A charging point of a group is limited while it charges: to its share, to the share

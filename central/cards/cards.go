@@ -11,6 +11,12 @@
 // that brings a charging point from the list it holds one part closer to the present
 // one: the changes after its version, or the list from its start if the charging point
 // holds something that this book cannot continue.
+//
+// # Limits
+//
+// A charging point knows no prices. Of a card's amount the list has the energy that it
+// buys at most by the present prices (Price). Other prices change the digest and not the
+// version, so that every charging point gets the list from its start.
 package cards
 
 import (
@@ -32,9 +38,10 @@ type Card struct {
 	ID        ID
 	Hash      charge.TokenHash
 	Username  charge.Username
-	Label     string // for people
-	LastFour  string // the last four digits of the UID; "" if only the hash is known
-	Offline   bool   // in the local lists
+	Label     string              // for people
+	LastFour  string              // the last four digits of the UID; "" if only the hash is known
+	Offline   bool                // in the local lists
+	Limit     charge.SessionLimit // of each session
 	IssuedAt  charge.Time
 	ExpiresAt charge.Time // zero: never
 	BlockedAt charge.Time // zero: not blocked
@@ -68,23 +75,40 @@ func (c *Card) State(now charge.Time) string {
 // entry has its end.
 func (c *Card) Listed() bool { return c.Offline && c.BlockedAt == 0 && c.DeletedAt == 0 }
 
-func (c *Card) entry() wire.LocalListEntry {
-	return wire.LocalListEntry{TokenHash: c.Hash, Username: c.Username, Until: c.ExpiresAt}
-}
+// HasLimit reports whether sessions of the card have a limit.
+func (c *Card) HasLimit() bool { return c.Limit != charge.SessionLimit{} }
 
 // Book is all cards of the network.
 type Book struct {
 	cards   map[ID]*Card
 	byHash  map[charge.TokenHash]*Card
 	version int64
-	listed  int    // cards in the local list
-	digest  string // of the local list
-	current bool   // digest is that of version
+	listed  int             // cards in the local list
+	digests map[bool]string // of the present local list, by Held.Limits; absent: not computed
+	price   Price
 }
 
-// NewBook returns a book without cards.
+// Price adds to a limit of a card the energy that its amount buys at most. ok is false
+// if that is not 1 Wh.
+type Price func(charge.SessionLimit) (_ charge.SessionLimit, ok bool)
+
+// NewBook returns a book without cards. Until SetPrice an amount buys any energy.
 func NewBook() *Book {
-	return &Book{cards: map[ID]*Card{}, byHash: map[charge.TokenHash]*Card{}}
+	return &Book{
+		cards: map[ID]*Card{}, byHash: map[charge.TokenHash]*Card{}, digests: map[bool]string{},
+		price: func(l charge.SessionLimit) (charge.SessionLimit, bool) { return l, true },
+	}
+}
+
+// SetPrice sets the prices that are valid now. It reports whether a card of the local
+// list has an amount, so that the list may have changed.
+func (b *Book) SetPrice(p Price) (changed bool) {
+	b.price = p
+	clear(b.digests)
+	for _, c := range b.cards {
+		changed = changed || c.Listed() && c.Limit.Amount != 0
+	}
+	return changed
 }
 
 // Load adds a card as the database holds it, or replaces it.
@@ -97,7 +121,7 @@ func (b *Book) Load(c Card) {
 	}
 	b.cards[c.ID], b.byHash[c.Hash] = &c, &c
 	b.version = max(b.version, c.Version)
-	b.current = false
+	clear(b.digests)
 }
 
 // Find returns a card by its id; ok is false if there is none or it was deleted.
@@ -153,28 +177,48 @@ func (b *Book) Decide(h charge.TokenHash, now charge.Time) (c Card, refused stri
 	return Card{}, ReasonUnknown
 }
 
+// entry returns the card as the local list has it; ok is false if it is not in there. A
+// card whose amount buys nothing, or whose limit the charging point would not keep, is
+// left to Central's AUTHORIZE.
+func (b *Book) entry(c *Card, limits bool) (e wire.LocalListEntry, ok bool) {
+	if !c.Listed() || c.HasLimit() && !limits {
+		return e, false
+	}
+	l, ok := b.price(c.Limit)
+	return wire.LocalListEntry{TokenHash: c.Hash, Username: c.Username, Until: c.ExpiresAt, Limit: l.Energy, LimitAmount: l.Amount}, ok
+}
+
 // state names the present local list.
-func (b *Book) state() wire.ListState {
-	if !b.current {
+func (b *Book) state(limits bool) wire.ListState {
+	digest, current := b.digests[limits]
+	if !current {
 		var all []wire.LocalListEntry
 		for _, c := range b.cards {
-			if c.Listed() {
-				all = append(all, c.entry())
+			if e, ok := b.entry(c, limits); ok {
+				all = append(all, e)
 			}
 		}
-		b.digest, b.current = wire.ListDigest(all), true
+		digest = wire.ListDigest(all)
+		b.digests[limits] = digest
 	}
-	return wire.ListState{Version: max(b.version, 1), Digest: b.digest}
+	return wire.ListState{Version: max(b.version, 1), Digest: digest}
+}
+
+// Held is the list that a charging point holds.
+type Held struct {
+	wire.ListState
+	Limits bool // it keeps the limits of cards: wire.CapabilityCardLimits
+	Whole  bool // the list is to be sent from its start
 }
 
 // Next returns the next part of the local list for a charging point that holds a list;
-// nil if that is the present one. With whole the list is sent from its start.
-func (b *Book) Next(held wire.ListState, whole bool) *wire.SetLocalList {
-	now := b.state()
+// nil if that is the present one.
+func (b *Book) Next(held Held) *wire.SetLocalList {
+	now, whole := b.state(held.Limits), held.Whole
 	switch {
 	case b.version == 0 && held.Version == 0: // there never was a card
 		return nil
-	case held == now && !whole:
+	case held.ListState == now && !whole:
 		return nil
 	case held.Version >= now.Version || held.Version == 0:
 		whole = true
@@ -186,16 +230,21 @@ func (b *Book) Next(held wire.ListState, whole bool) *wire.SetLocalList {
 	size := 512 // what is around the entries
 	changed := slices.SortedFunc(maps.Values(b.cards), func(x, y *Card) int { return cmp.Compare(x.Version, y.Version) })
 	for _, c := range changed {
-		if c.Version <= o.Base || o.Base == 0 && !c.Listed() {
+		e, listed := b.entry(c, held.Limits)
+		if c.Version <= o.Base || o.Base == 0 && !listed {
 			continue
 		}
-		size += c.size()
+		if listed {
+			size += entrySize(&e)
+		} else {
+			size += len(c.Hash) + len(`"",`)
+		}
 		if size > wire.MaxListPart {
 			o.Digest = ""
 			return o
 		}
-		if c.Listed() {
-			o.Entries = append(o.Entries, c.entry())
+		if listed {
+			o.Entries = append(o.Entries, e)
 		} else {
 			o.Removed = append(o.Removed, c.Hash)
 		}
@@ -205,12 +254,9 @@ func (b *Book) Next(held wire.ListState, whole bool) *wire.SetLocalList {
 	return o
 }
 
-// size is how many bytes a card needs in a part of the list, at most.
-func (c *Card) size() int {
-	if !c.Listed() {
-		return len(c.Hash) + len(`"",`)
-	}
-	raw, err := json.Marshal(c.entry())
+// entrySize is how many bytes an entry needs in a part of the list, at most.
+func entrySize(e *wire.LocalListEntry) int {
+	raw, err := json.Marshal(e)
 	if err != nil {
 		return wire.MaxListPart // cannot happen: texts and a time
 	}

@@ -34,10 +34,33 @@ func (x *step) cardPresented(e RecordReceived, p *wire.AuthRequested) {
 	case refused == "" && x.s.cfg.Drivers != nil && !slices.Contains(x.s.cfg.Drivers, c.Username):
 		refused = wire.RefusedUnknownDriver
 	}
+	limit, ok := x.cardLimit(cp.ID, &c)
+	if refused == "" && !ok {
+		refused = RefusedLimitTooSmall
+	}
 	if answer.Reason = refused; refused == "" {
 		answer.Allowed, answer.SessionID, answer.Username, answer.Tariff = true, charge.SessionID(x.IDs()), c.Username, x.tariff()
+		answer.Limit, answer.LimitAmount = limit.Energy, limit.Amount
 	}
 	x.issue(cp, e.Record.Connector, answer, subject{message: p.RequestID, session: answer.SessionID})
+}
+
+// cardLimit returns the limit of a session of the card, with the energy that its amount
+// buys at most; ok is false if that is not 1 Wh. The charging point chooses the
+// connector, and with it whether the session has the present prices or those of a
+// reservation of the driver: the least energy counts.
+func (x *step) cardLimit(id charge.CPID, c *cards.Card) (l charge.SessionLimit, ok bool) {
+	l, ok = priced(c.Limit, x.v.TariffOf(x.tariff(), x.At))
+	if p := x.s.points[id]; p != nil {
+		for _, r := range byMade(p.reservations) {
+			if r.Username == c.Username && r.Active(x.At) {
+				var buys bool
+				l, buys = priced(l, x.v.TariffOf(r.Tariff, x.At))
+				ok = ok && buys
+			}
+		}
+	}
+	return l, ok
 }
 
 // setList stores which list a charging point holds. It ends the need for the whole
@@ -59,14 +82,18 @@ func (x *step) listRegistered(e RecordReceived, p *wire.Registered) {
 	}
 	l := LocalList{CPID: e.CPID, Journal: e.Record.Journal, Kept: p.LocalList != nil}
 	if l.Kept {
-		l.State = *p.LocalList
+		l.State, l.Limits = *p.LocalList, slices.Contains(p.Capabilities, wire.CapabilityCardLimits)
 	}
 	x.setList(l)
 }
 
 // listAccepted notes the list that a charging point holds now.
 func (x *step) listAccepted(e RecordReceived, o *wire.SetLocalList) {
-	x.setList(LocalList{CPID: e.CPID, Journal: e.Record.Journal, Kept: true, State: wire.ListState{Version: o.Version, Digest: o.Digest}})
+	was := x.s.point(e.CPID).list
+	x.setList(LocalList{
+		CPID: e.CPID, Journal: e.Record.Journal, Kept: true, Limits: was.Limits && was.Journal == e.Record.Journal,
+		State: wire.ListState{Version: o.Version, Digest: o.Digest},
+	})
 }
 
 // listRefused notes that a charging point keeps no list, or holds another one than the
@@ -95,14 +122,14 @@ func (x *step) reconcileList(cp *ledger.CP) {
 	if known && !p.list.Kept {
 		return
 	}
-	held := p.list.State
+	held := cards.Held{ListState: p.list.State, Limits: p.list.Limits, Whole: p.wholeList}
 	if !known {
-		held = wire.ListState{}
+		held.ListState, held.Limits = wire.ListState{}, false
 	}
 	if x.openList(p) {
 		return
 	}
-	if part := x.s.book.Next(held, p.wholeList); part != nil {
+	if part := x.s.book.Next(held); part != nil {
 		x.issue(cp, 0, part, subject{})
 	}
 }
@@ -125,6 +152,8 @@ func (x *step) issueCard(c cards.Card) Reply {
 		return Reply{Refused: RefusedCardExists}
 	case c.Offline && x.s.book.Listed() >= wire.MaxLocalList:
 		return Reply{Refused: RefusedManyCards}
+	case x.tooSmall(c.Limit, x.tariff()):
+		return Reply{Refused: RefusedLimitTooSmall}
 	}
 	c.ID = cmp.Or(old.ID, cards.ID(x.IDs()))
 	c.IssuedAt = x.At
@@ -153,12 +182,21 @@ func (x *step) changeCard(a OperatorChangeCard) Reply {
 	if a.Label != nil {
 		c.Label = *a.Label
 	}
+	if a.LimitEnergy != nil {
+		c.Limit.Energy = *a.LimitEnergy
+	}
+	if a.LimitAmount != nil {
+		c.Limit.Amount = *a.LimitAmount
+	}
 	if a.Delete { // what is left is needed to remove the card everywhere
 		c = cards.Card{ID: c.ID, Hash: c.Hash, IssuedAt: c.IssuedAt, DeletedAt: x.At}
 	}
 	joins := c.Listed() && !was.Listed()
-	if joins && x.s.book.Listed() >= wire.MaxLocalList {
+	switch {
+	case joins && x.s.book.Listed() >= wire.MaxLocalList:
 		return Reply{Refused: RefusedManyCards}
+	case a.LimitAmount != nil && x.tooSmall(c.Limit, x.tariff()):
+		return Reply{Refused: RefusedLimitTooSmall}
 	}
 	return x.saveCard(c)
 }

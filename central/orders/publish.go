@@ -41,6 +41,9 @@ func (x *step) publishSessionStep(e RecordReceived, p wire.Payload) {
 	}
 	if s, ok := x.v.Session(e.Record.SessionID); ok {
 		ev.Username = s.Username
+		if ev.EventType == wire.CentralChargingStarted {
+			showLimit(&ev, s.Limit, x.v.TariffOf(s.Tariff, s.AuthorizedAt).Currency)
+		}
 	}
 	x.emit(PublishEvent{ev})
 }
@@ -52,19 +55,23 @@ func (x *step) publishTickets(changes []ledger.Change) {
 		if !ok {
 			continue
 		}
-		x.emit(PublishEvent{TicketEvent(&made.Ticket, x.At)})
+		s, _ := x.v.Session(made.Ticket.SessionID)
+		x.emit(PublishEvent{TicketEvent(&made.Ticket, s.Limit, x.At)})
 	}
 }
 
-// TicketEvent returns the event about a ticket. Its event_id is the ticket's, which
-// derives from the session, so a reader that gets it twice bills it once.
-func TicketEvent(t *ledger.Ticket, at charge.Time) wire.CentralEvent {
+// TicketEvent returns the event about a ticket of a session with a limit. Its event_id is
+// the ticket's, which derives from the session, so a reader that gets it twice bills it
+// once.
+func TicketEvent(t *ledger.Ticket, limit charge.SessionLimit, at charge.Time) wire.CentralEvent {
 	energy, cost, sec := wire.KWh(t.Energy), WireMoney(t.Cost), t.DurationSec
-	return wire.CentralEvent{
+	ev := wire.CentralEvent{
 		EventID: t.ID, EventType: wire.CentralTicket, Username: t.Username, CPID: t.CPID, Connector: t.Connector,
 		SessionID: t.SessionID, EnergyKWh: &energy, Cost: &cost, Currency: string(t.Cost.Currency), DurationSec: &sec,
 		Reason: string(t.Reason), Settled: t.SettledAt != 0, Corrects: t.Corrects, Timestamp: wire.Seconds(at),
 	}
+	showLimit(&ev, limit, t.Cost.Currency)
+	return ev
 }
 
 // WireMoney returns an amount as messages carry it: with the decimals of its

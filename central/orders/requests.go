@@ -495,20 +495,39 @@ func (x *step) desireStartFor(q wire.DriverRequest) {
 			held = nil
 		}
 	}
+	var prices ledger.Tariff
+	var limit charge.SessionLimit // that the session has, or is to have
+	session := x.sessionAt(r.CPID, q.Username)
 	switch {
-	case held == nil && x.hasSessionAt(r.CPID, q.Username):
+	case held != nil:
+		prices = x.v.TariffOf(held.Tariff, x.At)
+	case session != nil:
+		prices, limit = x.v.TariffOf(session.Tariff, session.AuthorizedAt), session.Limit
 		ev.Message = "you are charging there already"
-	case held == nil:
-		ev.Reason, ev.Message = "not_reserved", "you hold no reservation there; ask for one first"
 	default:
+		ev.Reason, ev.Message = "not_reserved", "you hold no reservation there; ask for one first"
+		x.finish(&r, ev)
+		return
+	}
+	wanted, invalid := limitOf(&q, prices)
+	if invalid != "" {
+		x.refuse(q, wire.RefusedInvalid, invalid)
+		return
+	}
+	full, _ := priced(wanted, prices)
+	if held != nil {
 		ev.Connector, ev.ReservationID = held.Connector, held.ID
 		ev.Message = "the charging point has been asked to start"
 		if d := x.s.point(held.CPID).startOf(held.ID); d != nil {
-			ev.SessionID = d.SessionID
+			ev.SessionID, limit = d.SessionID, d.Limit
 		} else {
-			ev.SessionID = x.desireStart(Target{held.CPID, held.Connector}, q.Username, held, charge.SessionLimit{})
+			ev.SessionID, limit = x.desireStart(Target{held.CPID, held.Connector}, q.Username, held, wanted), full
 		}
 	}
+	if wanted != (charge.SessionLimit{}) && full != limit { // one without a limit asks for no other one
+		ev.Reason, ev.Message = RefusedLimitDiffers, "the session has been asked for with the limit of this answer; to change it, stop the session or cancel the reservation first"
+	}
+	showLimit(&ev, limit, prices.Currency)
 	x.finish(&r, ev)
 }
 
@@ -526,19 +545,19 @@ func (x *step) reservationAt(cp charge.CPID, user charge.Username) *Reservation 
 	return nil
 }
 
-// hasSessionAt reports whether a driver has a session at a charging point that has
-// not ended.
-func (x *step) hasSessionAt(id charge.CPID, user charge.Username) bool {
+// sessionAt finds a session of a driver at a charging point that has not ended: the one
+// at the first connector; nil if there is none.
+func (x *step) sessionAt(id charge.CPID, user charge.Username) (first *ledger.Session) {
 	cp := x.v.CP(id)
 	if cp == nil {
-		return false
+		return nil
 	}
 	for _, s := range cp.Sessions {
-		if s.Username == user {
-			return true
+		if s.Username == user && (first == nil || s.Connector < first.Connector || s.Connector == first.Connector && s.ID < first.ID) {
+			first = s
 		}
 	}
-	return false
+	return first
 }
 
 // stopSessions serves a STOP_REQUEST. It stops the session that the request names,

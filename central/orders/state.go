@@ -34,7 +34,8 @@ type State struct {
 	numbers      Numbers
 	refusals     map[charge.Username]int // per driver: messages that could not be used, since refusedSince
 	refusedSince charge.Time
-	book         *cards.Book // all cards
+	book         *cards.Book          // all cards
+	cardPrices   charge.TariffVersion // by which the book is priced
 
 	groups    map[GroupID]*Group
 	members   map[Target]GroupMember // connectors of groups, and those with a grant that may be in force

@@ -71,6 +71,9 @@ func (x *step) startEvent(n Now) {
 		x.s.lastEventAt = n.At
 	}
 	x.s.lastEventAt = max(x.s.lastEventAt, n.At)
+	if first || x.s.cardPrices != x.tariff() {
+		x.priceCards()
+	}
 }
 
 // step is the handling of one event: its moment, its source of ids, the state and

@@ -94,6 +94,7 @@ type LocalList struct {
 	CPID    charge.CPID
 	Journal charge.JournalID
 	Kept    bool // false: this boot keeps no list
+	Limits  bool // it keeps the limits of cards: wire.CapabilityCardLimits
 	State   wire.ListState
 }
 
@@ -385,7 +386,10 @@ type OperatorChangeCard struct {
 	ExpiresAt *charge.Time // 0: never
 	Offline   *bool
 	Label     *string
-	Delete    bool
+	// Limits of each session; 0: none.
+	LimitEnergy *charge.WattHours
+	LimitAmount *int64
+	Delete      bool
 }
 
 // OperatorSaveGroup adds a group, with ID "", or changes one.

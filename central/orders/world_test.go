@@ -222,7 +222,7 @@ func (w *world) Reservation(id charge.ReservationID) (orders.Reservation, bool) 
 func (*world) Command(charge.CommandID) (orders.Command, bool) { return orders.Command{}, false }
 
 func (w *world) moment() orders.Now {
-	return orders.Now{At: w.now, IDs: func() string { w.ids++; return fmt.Sprintf("id-%d", w.ids) }}
+	return orders.Now{At: w.now, Tariff: w.tariff.Version, IDs: func() string { w.ids++; return fmt.Sprintf("id-%d", w.ids) }}
 }
 
 func (w *world) step(e orders.Event) *orders.Reply {
@@ -387,12 +387,18 @@ func (w *world) asks(message string, user charge.Username, cp charge.CPID) {
 // request delivers a driver's message that was written at the moment at.
 func (w *world) request(message string, what wire.DriverEventType, user charge.Username, cp charge.CPID, at charge.Time) {
 	w.t.Helper()
-	q := wire.DriverRequest{MessageID: message, EventType: what, Username: user, ClientID: "web", Timestamp: wire.Seconds(at)}
+	w.ask(wire.DriverRequest{MessageID: message, EventType: what, Username: user, Timestamp: wire.Seconds(at)}, cp)
+}
+
+// ask delivers a driver's message; cp "" is none.
+func (w *world) ask(q wire.DriverRequest, cp charge.CPID) {
+	w.t.Helper()
+	q.ClientID = "web"
 	if cp != "" {
 		q.CPID = &cp
 	}
 	e := orders.DriverRequestReceived{Now: w.moment(), Request: q}
-	if was, ok := w.requests[orders.RequestKey{Username: user, MessageID: message}]; ok && was.Finished() {
+	if was, ok := w.requests[orders.RequestKey{Username: q.Username, MessageID: q.MessageID}]; ok && was.Finished() {
 		e.Previous = &was
 	}
 	w.step(e)

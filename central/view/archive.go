@@ -56,6 +56,8 @@ type Session struct {
 	Settled       bool                 `json:"settled"` // an operator ended it without its charging point
 	Limit         charge.WattHours     `json:"limit_wh,omitempty"`
 	LimitAmount   int64                `json:"limit_amount,omitempty"` // of the cost, in minor units of the tariff's currency
+	LimitCost     string               `json:"limit_cost,omitempty"`   // the same as a decimal in the main unit of Currency
+	Currency      money.Currency       `json:"currency,omitempty"`     // of LimitCost
 	// Clock is what is to be known of these times. "corrected": the clock of the
 	// charging point was wrong or unsure, and the times are computed from a later
 	// synchronised one; "set": they are of a clock that was set once and never
@@ -272,6 +274,13 @@ func SessionOf(v *ledger.Session) Session {
 		ID: v.ID, CPID: v.CPID, Connector: v.Connector, Username: v.Username, ReservationID: v.ReservationID, State: state,
 		Reason: v.Reason, Start: v.Start, Last: v.Register, AuthorizedAt: v.AuthorizedAt, StartedAt: v.StartedAt, StoppedAt: v.EndedAt,
 		Settled: v.Settled, Limit: v.Limit.Energy, LimitAmount: v.Limit.Amount,
+	}
+}
+
+// ShowLimit adds the limit of the cost in the currency of the prices of the session.
+func (s *Session) ShowLimit(c money.Currency) {
+	if s.LimitAmount != 0 {
+		s.LimitCost, s.Currency = money.Amount{Minor: money.Minor(s.LimitAmount), Currency: c}.Decimal(), c
 	}
 }
 

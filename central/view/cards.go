@@ -16,12 +16,15 @@ type Card struct {
 	IssuedAt  charge.Time     `json:"issued_at"`
 	ExpiresAt charge.Time     `json:"expires_at,omitzero"`
 	BlockedAt charge.Time     `json:"blocked_at,omitzero"`
+	// Limits of each session; absent: none.
+	Limit       charge.WattHours `json:"limit_wh,omitempty"`
+	LimitAmount int64            `json:"limit_amount,omitempty"` // of the cost, in minor units of the tariff's currency
 }
 
 // CardOf shows a card at a moment.
 func CardOf(c *cards.Card, now charge.Time) Card {
 	return Card{
 		ID: c.ID, Username: c.Username, Label: c.Label, LastFour: c.LastFour, State: c.State(now), Offline: c.Offline,
-		IssuedAt: c.IssuedAt, ExpiresAt: c.ExpiresAt, BlockedAt: c.BlockedAt,
+		IssuedAt: c.IssuedAt, ExpiresAt: c.ExpiresAt, BlockedAt: c.BlockedAt, Limit: c.Limit.Energy, LimitAmount: c.Limit.Amount,
 	}
 }

@@ -173,7 +173,7 @@ func (w *World) checkList(c *central, a *agent) {
 			held = v.Cards.List
 		}
 	}
-	if next := book.Next(held.State(), false); next != nil {
+	if next := book.Next(cards.Held{ListState: held.State()}); next != nil {
 		w.violated("C3", "%s holds list %+v at the end, and needs %d entries and %d removals for version %d", a.id, held.State(), len(next.Entries), len(next.Removed), next.Version)
 	}
 }

@@ -28,8 +28,10 @@ func card(n int) cards.Card {
 type follower struct {
 	state agent.State
 	whole bool
-	parts int
-	bytes int
+	// limits: it keeps the limits of cards.
+	limits bool
+	parts  int
+	bytes  int
 }
 
 // follow applies parts until there is none, and fails if that does not end.
@@ -37,7 +39,7 @@ func (f *follower) follow(t *testing.T, b *cards.Book) {
 	t.Helper()
 	f.parts = 0
 	for range 100 {
-		o := b.Next(f.state.List.State(), f.whole)
+		o := b.Next(cards.Held{ListState: f.state.List.State(), Limits: f.limits, Whole: f.whole})
 		if o == nil {
 			return
 		}
@@ -61,13 +63,18 @@ func (f *follower) follow(t *testing.T, b *cards.Book) {
 	t.Fatalf("the list does not end: %d parts, version %d", f.parts, f.state.List.Version)
 }
 
-func (f *follower) has(h charge.TokenHash) bool {
+func (f *follower) find(h charge.TokenHash) (wire.LocalListEntry, bool) {
 	for _, e := range f.state.List.Entries {
 		if e.TokenHash == h {
-			return true
+			return e, true
 		}
 	}
-	return false
+	return wire.LocalListEntry{}, false
+}
+
+func (f *follower) has(h charge.TokenHash) bool {
+	_, ok := f.find(h)
+	return ok
 }
 
 func TestListOfManyParts(t *testing.T) {
@@ -75,9 +82,10 @@ func TestListOfManyParts(t *testing.T) {
 	for n := range wire.MaxLocalList {
 		c := card(n)
 		c.Username = charge.Username(strings.Repeat("<", charge.MaxNameLength)) // the largest in JSON
+		c.ExpiresAt, c.Limit = noon, charge.SessionLimit{Energy: charge.MaxSessionLimit, Amount: charge.MaxSessionLimit}
 		b.Change(c, noon)
 	}
-	var f follower
+	f := follower{limits: true}
 	f.follow(t, b)
 	if len(f.state.List.Entries) != wire.MaxLocalList || f.parts < 10 {
 		t.Errorf("%d entries in %d parts", len(f.state.List.Entries), f.parts)
@@ -94,23 +102,39 @@ func TestListOfManyParts(t *testing.T) {
 	}
 }
 
-// However cards change while a charging point is away, and whatever Central or the
-// charging point lost, the list is that of Central in the end.
+// However cards and prices change while a charging point is away, and whatever Central or
+// the charging point lost, the list is that of Central in the end, with its limits. A
+// charging point that keeps no limits has no card with one.
 func TestListFollows(t *testing.T) {
 	for seed := range uint64(300) {
 		r := rand.New(rand.NewPCG(seed, 1))
-		b := cards.NewBook()
-		var f follower
+		buys := charge.WattHours(0) // for an amount of 1
+		price := func(l charge.SessionLimit) (charge.SessionLimit, bool) {
+			if l.Amount == 0 {
+				return l, true
+			}
+			l.Energy = charge.WattHours(l.Amount) * buys
+			return l, l.Energy > 0
+		}
+		newBook := func() *cards.Book {
+			b := cards.NewBook()
+			b.SetPrice(price)
+			return b
+		}
+		b := newBook()
+		f := follower{limits: seed%3 > 0}
 		backup := map[int]cards.Card(nil)
 		all := map[int]cards.Card{}
 		for range 60 {
 			if r.IntN(40) == 0 { // everything is lost
-				b = cards.NewBook()
+				b = newBook()
 				clear(all)
 			}
-			switch n := r.IntN(20); r.IntN(8) {
+			switch n := r.IntN(20); r.IntN(9) {
 			case 0, 1:
-				all[n] = b.Change(card(n), noon)
+				c := card(n)
+				c.Limit.Amount = int64(r.IntN(3))
+				all[n] = b.Change(c, noon)
 			case 2:
 				if c, ok := all[n]; ok {
 					c.BlockedAt = noon
@@ -123,7 +147,7 @@ func TestListFollows(t *testing.T) {
 				}
 			case 4: // Central is restored from an older copy
 				if backup != nil {
-					b = cards.NewBook()
+					b = newBook()
 					clear(all)
 					for n, c := range backup {
 						b.Load(c)
@@ -134,18 +158,23 @@ func TestListFollows(t *testing.T) {
 				backup = maps.Clone(all)
 			case 6: // the charging point loses its storage
 				if r.IntN(4) == 0 {
-					f = follower{}
+					f = follower{limits: f.limits}
 				}
 			case 7:
 				f.follow(t, b)
+			case 8: // other prices, by which an amount may buy nothing
+				buys = charge.WattHours(r.IntN(3))
+				b.SetPrice(price)
 			}
 		}
 		f.follow(t, b)
 		for n := range 20 {
 			c, known := all[n]
-			want := known && c.BlockedAt == 0 && c.DeletedAt == 0
-			if f.has(hash(n)) != want {
-				t.Fatalf("seed %d: card %d in the list: %v, want %v", seed, n, !want, want)
+			energy := charge.WattHours(c.Limit.Amount) * buys
+			want := known && c.BlockedAt == 0 && c.DeletedAt == 0 && (!c.HasLimit() || f.limits && energy > 0)
+			e, listed := f.find(hash(n))
+			if listed != want || listed && (e.Limit != energy || e.LimitAmount != c.Limit.Amount) {
+				t.Fatalf("seed %d: card %d in the list: %v %+v, want %v with %+v and %d Wh", seed, n, listed, e, want, c.Limit, energy)
 			}
 		}
 	}

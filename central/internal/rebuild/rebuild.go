@@ -406,7 +406,7 @@ func (r *Rebuilder) publishTicket(tx Tx, t *ledger.Ticket, at charge.Time) error
 	if _, ok := r.published[t.ID]; ok || at < r.cfg.PublishAfter {
 		return nil
 	}
-	e := orders.TicketEvent(t, at)
+	e := orders.TicketEvent(t, r.sessions[t.SessionID].Limit, at)
 	raw, err := e.Encode()
 	if err != nil {
 		return fmt.Errorf("publish ticket %s: %w", t.ID, err)

@@ -302,8 +302,8 @@ func (s *Settings) validate() error {
 		}
 	}
 	for i := range s.Cards {
-		if c := &s.Cards[i]; !charge.ValidID(string(c.ID)) || !c.Hash.Valid() || c.Version < 1 {
-			return fmt.Errorf("settings: cards[%d] is none: want a card_id, a token_hash and a version from 1", i)
+		if !s.Cards[i].valid() {
+			return fmt.Errorf("settings: cards[%d] is none: want a card_id, a token_hash, a version from 1, and limits from 0", i)
 		}
 	}
 	return s.validateAccess()

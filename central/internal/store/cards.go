@@ -12,22 +12,23 @@ import (
 
 // The columns of a card and of a local list.
 const (
-	cardCols = "card_id,token_hash,username,label,last_four,offline,issued_at,expires_at,blocked_at,deleted_at,changed_at,version"
-	listCols = "cp_id,journal,kept,version,digest"
+	cardCols = "card_id,token_hash,username,label,last_four,offline,issued_at,expires_at,blocked_at,deleted_at,changed_at,version,limit_wh,limit_amount"
+	listCols = "cp_id,journal,kept,version,digest,limits"
 )
 
 func (tx *Tx) card(t *tables, c *cards.Card) error {
 	return tx.exec(t.cards.one, string(c.ID), string(c.Hash), string(c.Username), c.Label, c.LastFour, c.Offline,
-		int64(c.IssuedAt), int64(c.ExpiresAt), int64(c.BlockedAt), int64(c.DeletedAt), int64(c.ChangedAt), c.Version)
+		int64(c.IssuedAt), int64(c.ExpiresAt), int64(c.BlockedAt), int64(c.DeletedAt), int64(c.ChangedAt), c.Version,
+		int64(c.Limit.Energy), c.Limit.Amount)
 }
 
 func (tx *Tx) localList(t *tables, l *orders.LocalList) error {
-	return tx.exec(t.lists.one, string(l.CPID), string(l.Journal), l.Kept, l.State.Version, l.State.Digest)
+	return tx.exec(t.lists.one, string(l.CPID), string(l.Journal), l.Kept, l.State.Version, l.State.Digest, l.Limits)
 }
 
 func scanCard(r scanner) (c cards.Card, err error) {
 	return c, r.Scan(&c.ID, &c.Hash, &c.Username, &c.Label, &c.LastFour, &c.Offline,
-		&c.IssuedAt, &c.ExpiresAt, &c.BlockedAt, &c.DeletedAt, &c.ChangedAt, &c.Version)
+		&c.IssuedAt, &c.ExpiresAt, &c.BlockedAt, &c.DeletedAt, &c.ChangedAt, &c.Version, &c.Limit.Energy, &c.Limit.Amount)
 }
 
 // AllCards returns all cards, deleted ones too, in the order of their changes.
@@ -47,7 +48,7 @@ func (s *Store) loadCards(ctx context.Context, st *orders.State) error {
 	}
 	_, err = collect(ctx, s, "read local lists", func(r *sql.Rows) (struct{}, error) {
 		var l orders.LocalList
-		err := r.Scan(&l.CPID, &l.Journal, &l.Kept, &l.State.Version, &l.State.Digest)
+		err := r.Scan(&l.CPID, &l.Journal, &l.Kept, &l.State.Version, &l.State.Digest, &l.Limits)
 		if err == nil {
 			st.LoadLocalList(l)
 		}

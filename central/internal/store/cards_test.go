@@ -25,7 +25,7 @@ func TestCards(t *testing.T) {
 		return c
 	}
 	all := []cards.Card{
-		card("a", cards.Card{Username: "anna", Label: "no. 1", LastFour: "00A1", Offline: true, ChangedAt: 7, Version: 1}),
+		card("a", cards.Card{Username: "anna", Label: "no. 1", LastFour: "00A1", Offline: true, Limit: charge.SessionLimit{Energy: 5000, Amount: 300}, ChangedAt: 7, Version: 1}),
 		card("b", cards.Card{Username: "berta", BlockedAt: 5, Version: 2}),
 		card("c", cards.Card{Username: "anna", ExpiresAt: 9, Version: 3}),
 		card("d", cards.Card{DeletedAt: 6, Version: 4}),

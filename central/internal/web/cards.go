@@ -19,7 +19,10 @@ type CardChange struct {
 	ExpiresAt *charge.Time // 0: never
 	Offline   *bool
 	Label     *string
-	Delete    bool
+	// Limits of each session; 0: none.
+	LimitEnergy *charge.WattHours
+	LimitAmount *int64
+	Delete      bool
 }
 
 type cardsInput struct {
@@ -37,6 +40,7 @@ type addCardInput struct {
 		Label     string `json:"label,omitempty" maxLength:"64" doc:"for people"`
 		Offline   *bool  `json:"offline,omitempty" doc:"whether charging points admit it without Central; absent: true"`
 		ExpiresAt string `json:"expires_at,omitempty" format:"date-time" maxLength:"40" doc:"from then on it does not charge; absent: never"`
+		Limits
 	}
 }
 
@@ -48,6 +52,8 @@ type changeCardInput struct {
 		Label     *string `json:"label,omitempty" maxLength:"64"`
 		ExpiresAt *string `json:"expires_at,omitempty" format:"date-time" maxLength:"40" doc:"from then on it does not charge"`
 		Expires   *bool   `json:"expires,omitempty" enum:"false" doc:"false: it never expires"`
+		Energy    *int64  `json:"limit_wh,omitempty" minimum:"0" maximum:"1099511627776" doc:"each of its sessions ends at this energy; 0: no limit"`
+		Amount    *int64  `json:"limit_amount,omitempty" minimum:"0" maximum:"1099511627776" doc:"each of its sessions ends at this cost, in minor units of the tariff's currency; 0: no limit"`
 	}
 }
 
@@ -58,7 +64,7 @@ func (s *Server) cardRoutes(api huma.API) {
 	}, s.archive.Cards, func(v *view.Card) string { return string(v.ID) })
 	one(s, api, "get-card", "/cards/{id}", "One card", "unknown_card", byID(s.archive.Card), idTag)
 	huma.Register(api, order("add-card", "/cards", "Issue a card to a driver", http.StatusCreated), s.addCard)
-	change := order("change-card", "/cards/{id}", "Block or unblock a card, or change when it expires", http.StatusOK)
+	change := order("change-card", "/cards/{id}", "Block or unblock a card, or change its end, its limits or its label", http.StatusOK)
 	change.Description = "Every charging point that is connected gets the change at once; one that is not, when it connects."
 	huma.Register(api, change, s.changeCard)
 	huma.Register(api, order("delete-card", "/cards/{id}/delete", "Delete a card: its driver, label and digits are forgotten", http.StatusOK),
@@ -81,7 +87,7 @@ func (s *Server) addCard(ctx context.Context, in *addCardInput) (*orderOutput, e
 	}
 	c := cards.Card{
 		Hash: charge.TokenHash(b.TokenHash), Username: charge.Username(b.Username), Label: b.Label,
-		Offline: b.Offline == nil || *b.Offline, ExpiresAt: parseBound(b.ExpiresAt),
+		Offline: b.Offline == nil || *b.Offline, ExpiresAt: parseBound(b.ExpiresAt), Limit: b.limit(),
 	}
 	if b.UID != "" {
 		uid := strings.ToUpper(b.UID)
@@ -92,7 +98,10 @@ func (s *Server) addCard(ctx context.Context, in *addCardInput) (*orderOutput, e
 }
 
 func (s *Server) changeCard(ctx context.Context, in *changeCardInput) (*orderOutput, error) {
-	c := CardChange{Blocked: in.Body.Blocked, Offline: in.Body.Offline, Label: in.Body.Label}
+	c := CardChange{Blocked: in.Body.Blocked, Offline: in.Body.Offline, Label: in.Body.Label, LimitAmount: in.Body.Amount}
+	if e := in.Body.Energy; e != nil {
+		c.LimitEnergy = new(charge.WattHours(*e))
+	}
 	switch {
 	case c.Label != nil && !printable(*c.Label):
 		return nil, problem("bad_card", "label: use text without control characters")

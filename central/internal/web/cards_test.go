@@ -29,6 +29,12 @@ func TestCards(t *testing.T) {
 		{"/cards/c1", `{"expires":false}`, 200, "card c1 until 0", ""},
 		{"/cards/c1", `{"expires_at":"2030-01-01T00:00:00Z"}`, 200, "card c1 until 1893456000000", ""},
 		{"/cards/c1", `{"expires_at":"2030-01-01T00:00:00Z","expires":false}`, 422, "", "#bad_card"},
+		{"/cards", `{"uid":"04A1B2C3","username":"ana","limit_wh":5000,"limit_amount":300}`, 201, "card " + hash + " B2C3 of ana offline true until 0 limit 5000 Wh 300", ""},
+		{"/cards", `{"uid":"04A1B2C3","username":"ana","limit_wh":0}`, 422, "", "body.limit_wh"},
+		{"/cards", `{"uid":"04A1B2C3","username":"ana","limit_amount":1.5}`, 422, "", "body.limit_amount"},
+		{"/cards/c1", `{"limit_wh":5000}`, 200, "card c1 limit 5000 Wh", ""},
+		{"/cards/c1", `{"limit_wh":0,"limit_amount":0}`, 200, "card c1 limit 0 Wh limit amount 0", ""},
+		{"/cards/c1", `{"limit_amount":-1}`, 422, "", "body.limit_amount"},
 		{"/cards/c1/delete", ``, 200, "card c1 deleted", ""},
 	} {
 		g := newGuarded(t)

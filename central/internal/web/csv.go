@@ -74,6 +74,9 @@ func sessionColumns() []csvColumn[view.Session] {
 		{"stopped_at", func(v *view.Session) csvCell { return csvTime(v.StoppedAt) }},
 		{"settled", func(v *view.Session) csvCell { return csvBool(v.Settled) }},
 		{"clock", func(v *view.Session) csvCell { return csvText(v.Clock) }},
+		{"limit_wh", limitCell},
+		{"limit_cost", func(v *view.Session) csvCell { return csvDecimal(v.LimitCost) }},
+		{"currency", func(v *view.Session) csvCell { return csvText(v.Currency) }},
 	}
 }
 
@@ -101,6 +104,14 @@ func ticketColumns() []csvColumn[view.Ticket] {
 		{"tax_percent", func(v *view.Ticket) csvCell { return csvDecimal(v.TaxPercent) }},
 		{"clock", func(v *view.Ticket) csvCell { return csvText(v.Clock) }},
 	}
+}
+
+// limitCell returns the limit of a session's energy; empty without one.
+func limitCell(v *view.Session) csvCell {
+	if v.Limit == 0 {
+		return csvDecimal("")
+	}
+	return csvNumber(v.Limit)
 }
 
 // lineCell returns the amount of a ticket's line, with the tax in it; empty without

@@ -186,7 +186,11 @@ func (d *orderLog) DeleteGroup(ctx context.Context, id orders.GroupID) (web.Answ
 }
 
 func (d *orderLog) AddCard(ctx context.Context, c cards.Card) (web.Answer, error) {
-	return d.receive(ctx, "card %s %s of %s offline %v until %d", string(c.Hash), c.LastFour, c.Username, c.Offline, c.ExpiresAt)
+	text := fmt.Sprintf("card %s %s of %s offline %v until %d", string(c.Hash), c.LastFour, c.Username, c.Offline, c.ExpiresAt)
+	if c.HasLimit() {
+		text += fmt.Sprintf(" limit %d Wh %d", c.Limit.Energy, c.Limit.Amount)
+	}
+	return d.receive(ctx, "%s", text)
 }
 
 func (d *orderLog) ChangeCard(ctx context.Context, id cards.ID, c web.CardChange) (web.Answer, error) {
@@ -196,6 +200,12 @@ func (d *orderLog) ChangeCard(ctx context.Context, id cards.ID, c web.CardChange
 	}
 	if c.ExpiresAt != nil {
 		text += fmt.Sprintf(" until %d", *c.ExpiresAt)
+	}
+	if c.LimitEnergy != nil {
+		text += fmt.Sprintf(" limit %d Wh", *c.LimitEnergy)
+	}
+	if c.LimitAmount != nil {
+		text += fmt.Sprintf(" limit amount %d", *c.LimitAmount)
 	}
 	if c.Delete {
 		text += " deleted"

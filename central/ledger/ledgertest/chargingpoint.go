@@ -51,6 +51,9 @@ type ChargingPoint struct {
 	Log        []wire.Record                         // all it ever wrote, lost or not
 	Billed     map[charge.SessionID]charge.WattHours // energy of the sessions it ended
 	Damaged    []wire.Damaged                        // reported by the next boot
+
+	// Capabilities that a boot reports.
+	Capabilities []string
 }
 
 // NewChargingPoint returns a charging point that has not started yet. Its registers
@@ -96,7 +99,7 @@ func (cp *ChargingPoint) Boot() wire.Record {
 	cp.Boots++
 	cp.Journal = charge.JournalID(fmt.Sprintf("%s-j%d", cp.ID, cp.Boots))
 	cp.Seq, cp.Booted, cp.Conn = 0, cp.Now, 0
-	reg := &wire.Registered{Agent: "test", Name: "Test " + string(cp.ID), Simulated: cp.Simulated, Damaged: cp.Damaged, LocalList: cp.LocalList}
+	reg := &wire.Registered{Agent: "test", Name: "Test " + string(cp.ID), Simulated: cp.Simulated, Damaged: cp.Damaged, LocalList: cp.LocalList, Capabilities: cp.Capabilities}
 	cp.Damaged = nil
 	if n := len(cp.Storage); n > 0 {
 		reg.After = &wire.Position{Journal: cp.Storage[n-1].Journal, Seq: cp.Storage[n-1].Seq}
