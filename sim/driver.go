@@ -51,6 +51,8 @@ func newDriverCommand() *cobra.Command {
 	f.DurationVar(&o.cfg.Deadline, "deadline", o.cfg.Deadline, "how long a request may stay without an answer")
 	f.DurationVar(&o.cfg.Repeat, "repeat", o.cfg.Repeat, "how long to wait for an answer before a retry")
 	f.DurationVar(&o.cfg.StopAfter, "stop-after", 0, "send a stop request so long after charging began; 0: never")
+	f.StringVar(&o.cfg.LimitKWh, "limit-kwh", "", "end each session at so many `kWh`, such as 12.5; empty: no limit")
+	f.StringVar(&o.cfg.LimitCost, "limit-cost", "", "end each session at this `AMOUNT`, in the main unit of the currency, such as 5.00; empty: no limit")
 	f.IntVar(&o.partitions, "partitions", driver.DefaultPartitions, "partitions of the drivers' topics if they do not exist")
 	f.BoolVar(&o.json, "json", false, "print each step as a line of JSON")
 
@@ -58,7 +60,7 @@ func newDriverCommand() *cobra.Command {
 	request := &cobra.Command{
 		Use:     "request",
 		Short:   "One service, from the request to the ticket",
-		Example: "  sim driver request --user ana --kafka 127.0.0.1:9092\n  sim driver request --cp CP_0003",
+		Example: "  sim driver request --user ana --kafka 127.0.0.1:9092\n  sim driver request --cp CP_0003 --limit-kwh 12.5",
 		Args:    cobra.NoArgs,
 		RunE: action(func(ctx context.Context, c *cobra.Command, _ []string) error {
 			return o.run(ctx, c, []string{o.cp})

@@ -1,11 +1,13 @@
 package driver
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
 )
 
 // Config is what one driver asks for, and how long it waits at each stage.
@@ -30,6 +32,9 @@ type Config struct {
 	SessionTimeout time.Duration
 	// StopAfter sends a stop request so long after charging began; 0: never.
 	StopAfter time.Duration
+	// LimitKWh and LimitCost end the session, as decimals: "12.5", in the main unit of
+	// the currency "5.00"; empty: no limit.
+	LimitKWh, LimitCost string
 }
 
 // DefaultConfig waits two minutes for an answer and retries every six seconds:
@@ -73,7 +78,37 @@ func (c Config) Validate() error {
 	if c.Grace < 0 || c.StopAfter < 0 {
 		bad("grace, stop_after", "use 0 or more")
 	}
+	if _, _, err := c.limits(); err != nil {
+		errs = append(errs, fmt.Errorf("driver: %w", err))
+	}
 	return errors.Join(errs...)
+}
+
+// limits returns the limits of the session as messages carry them; nil for none.
+func (c Config) limits() (energy *wire.KWh, cost *wire.Money, err error) {
+	parse := func(field, text string, v json.Unmarshaler) error {
+		if err := v.UnmarshalJSON([]byte(text)); err != nil {
+			return fmt.Errorf("%s: %.40q is no decimal; use one above 0, such as 12.5", field, text)
+		}
+		return nil
+	}
+	if c.LimitKWh != "" {
+		energy = new(wire.KWh)
+		err = parse("limit_kwh", c.LimitKWh, energy)
+	}
+	if c.LimitCost != "" {
+		cost = new(wire.Money)
+		err = errors.Join(err, parse("limit_cost", c.LimitCost, cost))
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	// The rules are those of the request.
+	probe := wire.DriverRequest{EventType: wire.DriverStarted, Username: "u", CPID: new(charge.CPID("CP")), LimitKWh: energy, LimitCost: cost}
+	if _, err := probe.Encode(); err != nil {
+		return nil, nil, err
+	}
+	return energy, cost, nil
 }
 
 // maxClientID is the longest client_id and driver_id of the protocol, in bytes.

@@ -126,6 +126,8 @@ type Conversation struct {
 	session       charge.SessionID
 	answeredAt    wire.Seconds // of the authorization, by Central's clock
 	stopAt        time.Time    // when to send the stop request; zero: never, or sent
+	limitKWh      *wire.KWh    // of the session that is asked for; nil: none
+	limitCost     *wire.Money  // likewise
 	// seenEvents holds the event_ids of the service's messages: central-events
 	// delivers at least once, and a step is reported once.
 	seenEvents map[string]struct{}
@@ -137,6 +139,7 @@ func NewConversation(cfg Config, at time.Time, newID func() string) *Conversatio
 	c := &Conversation{
 		cfg: cfg, newID: newID, deadline: at.Add(cfg.Deadline), downSince: at, seenEvents: map[string]struct{}{},
 	}
+	c.limitKWh, c.limitCost, _ = cfg.limits() // Validate has checked them
 	c.startRequest(wire.DriverAuthorization, at)
 	c.requestID = c.pending.id
 	return c
@@ -231,6 +234,9 @@ func (c *Conversation) buildRequest(e *pendingRequest, now time.Time) wire.Drive
 		cp := c.cp
 		r.CPID = &cp
 		r.ReservationID = c.reservationID
+	}
+	if e.kind == wire.DriverStarted {
+		r.LimitKWh, r.LimitCost = c.limitKWh, c.limitCost
 	}
 	if e.kind == wire.DriverStop && c.session != "" {
 		r.ReservationID, r.SessionID = "", c.session

@@ -188,6 +188,58 @@ func TestFromRequestToTicket(t *testing.T) {
 	}
 }
 
+// TestTheLimitOfTheSession: it goes with the start and with nothing else; what Central
+// answers and bills names it.
+func TestTheLimitOfTheSession(t *testing.T) {
+	d := begin(t, func(c *driver.Config) { c.LimitKWh, c.LimitCost = "12.5", "5.00" })
+	d.up()
+	d.authorize()
+	limit, amount := wire.KWh(12_500), wire.Money{Minor: 500, Decimals: 2}
+	if q := d.sends[0]; q.LimitKWh != nil || q.LimitCost != nil {
+		t.Errorf("the request has a limit: %+v", q)
+	}
+	start := d.sends[1]
+	if start.LimitKWh == nil || *start.LimitKWh != limit || start.LimitCost == nil || *start.LimitCost != amount {
+		t.Fatalf("the start is %+v", start)
+	}
+	notice := d.about(wire.CentralNotice, "s-1")
+	notice.MessageID, notice.Message, notice.LimitKWh, notice.LimitCost, notice.Currency = start.MessageID, "starting", &limit, &amount, "EUR"
+	d.receive(notice)
+	ticket := d.about(wire.CentralTicket, "s-1")
+	ticket.LimitKWh, ticket.Reason = &limit, "limit_reached"
+	d.receive(ticket)
+	d.wantResult(driver.Ticket)
+	for i, want := range []string{"starting, limit 5.00 EUR", "ticket:  (limit_reached), limit 12.500 kWh"} {
+		if got := d.steps[i+2].Text; got != want {
+			t.Errorf("step %d is %q, want %q", i+2, got, want)
+		}
+	}
+}
+
+// TestARefusedLimitEndsTheService: the same start would be refused again.
+func TestARefusedLimitEndsTheService(t *testing.T) {
+	d := begin(t, func(c *driver.Config) { c.LimitCost = "0.01" })
+	d.up()
+	d.authorize()
+	notice := d.about(wire.CentralNotice, "")
+	notice.MessageID, notice.Reason, notice.Message = d.sends[1].MessageID, wire.RefusedInvalid, "field limit_cost: 0.01 EUR does not buy any energy"
+	d.receive(notice)
+	if o := d.wantResult(driver.Refused); o.Last.Reason != wire.RefusedInvalid || !strings.Contains(o.Last.Text, "limit_cost") {
+		t.Errorf("last step %+v", o.Last)
+	}
+	for _, bad := range []string{"0", "-1", "much", "1,5"} {
+		for _, change := range []func(*driver.Config){
+			func(c *driver.Config) { c.LimitKWh = bad }, func(c *driver.Config) { c.LimitCost = bad },
+		} {
+			cfg := driver.DefaultConfig()
+			change(&cfg)
+			if err := cfg.Validate(); err == nil || !strings.Contains(err.Error(), "limit_") {
+				t.Errorf("%+v: got %v, want an error that names the limit", cfg, err)
+			}
+		}
+	}
+}
+
 func TestWaitsForKafkaUntilTheDeadline(t *testing.T) {
 	d := begin(t, nil)
 	d.down("connection refused")

@@ -116,10 +116,7 @@ func (c *Conversation) onServiceEvent(now time.Time, e *wire.CentralEvent) []Eff
 	case wire.CentralFaultCleared:
 		return []Effect{c.reportReason(now, StepFault, "repaired: "+string(e.Fault), e)}
 	case wire.CentralNotice:
-		if e.Message == "" {
-			return nil
-		}
-		return []Effect{c.report(now, StepNotice, e.Message)}
+		return c.onNotice(now, e)
 	case wire.CentralReservationEnded:
 		if c.phase != phaseAuthorized || e.ReservationID != c.reservationID {
 			return nil
@@ -138,6 +135,24 @@ func (c *Conversation) onServiceEvent(now time.Time, e *wire.CentralEvent) []Eff
 	case wire.CentralAuthorization, wire.CentralStatus:
 	}
 	return nil
+}
+
+// onNotice reports a notice. A start that Central refuses for its content would be
+// refused again, so that it is not repeated: the service ends with it.
+func (c *Conversation) onNotice(now time.Time, e *wire.CentralEvent) []Effect {
+	if c.phase == phaseAuthorized && c.pending != nil && e.MessageID == c.pending.id && e.Reason == wire.RefusedInvalid {
+		s := c.report(now, StepRefused, "refused: "+refusalText(e))
+		s.Step.Reason = e.Reason
+		return c.finish(s, Refused)
+	}
+	if e.Message == "" {
+		return nil
+	}
+	text := e.Message
+	if limit := limitText(e); limit != "" {
+		text += ", " + limit
+	}
+	return []Effect{c.report(now, StepNotice, text)}
 }
 
 // onCharging starts the session phase, at the first message that shows it:
@@ -161,9 +176,13 @@ func (c *Conversation) reportAmounts(now time.Time, k StepKind, text string, e *
 	if e.Reason != "" {
 		text += " (" + e.Reason + ")"
 	}
+	if limit := limitText(e); limit != "" {
+		text += ", " + limit
+	}
 	s := c.report(now, k, text)
 	s.Step.EnergyKWh, s.Step.PowerW, s.Step.Cost, s.Step.Currency = e.EnergyKWh, e.PowerW, e.Cost, e.Currency
 	s.Step.DurationSec, s.Step.Reason = e.DurationSec, e.Reason
+	s.Step.LimitKWh, s.Step.LimitCost = e.LimitKWh, e.LimitCost
 	return s
 }
 

@@ -50,6 +50,8 @@ type Step struct {
 	Cost          *wire.Money          `json:"cost,omitempty"`
 	Currency      string               `json:"currency,omitempty"`
 	DurationSec   *int64               `json:"duration_sec,omitempty"`
+	LimitKWh      *wire.KWh            `json:"limit_kwh,omitempty"`
+	LimitCost     *wire.Money          `json:"limit_cost,omitempty"` // in Currency
 }
 
 // clockFormat is the time of day as steps show it.
@@ -80,6 +82,18 @@ func amountsText(e *wire.CentralEvent) string {
 		parts = append(parts, (time.Duration(*e.DurationSec) * time.Second).String())
 	}
 	return strings.Join(parts, ", ")
+}
+
+// limitText names the limit of a session: the amount, of which the energy follows, or the
+// energy; empty without one.
+func limitText(e *wire.CentralEvent) string {
+	switch {
+	case e.LimitCost != nil:
+		return "limit " + strings.TrimSpace(e.LimitCost.String()+" "+e.Currency)
+	case e.LimitKWh != nil:
+		return "limit " + charge.WattHours(*e.LimitKWh).KWh() + " kWh"
+	}
+	return ""
 }
 
 // refusalText explains why Central refused.
