@@ -144,6 +144,38 @@ func TestCardOfTheLocalList(t *testing.T) {
 	})
 }
 
+// TestCardWithALimit: each session of the card ends at its limit, whether Central answers
+// it or the charging point admits it from its list without a connection. The ticket is of
+// little more, and names the reason.
+func TestCardWithALimit(t *testing.T) {
+	const limit = 150 // Wh: 27 s at 20 kW
+	for name, offline := range map[string]bool{"answered by Central": false, "of the local list, offline": true} {
+		t.Run(name, func(t *testing.T) {
+			cardWorld(t, offline, func(w *world, p *point, id string) {
+				w.callAPI(http.MethodPost, "/cards/"+id, fmt.Appendf(nil, `{"limit_wh":%d}`, limit))
+				if offline {
+					w.wantList(p)
+					w.links["agent-mqtt"].set(linkCut)
+					time.Sleep(time.Minute)
+				}
+				p.tap(annasCard)
+				w.await(5*time.Second, "the session begins", func() bool { return p.shown().SessionID != "" })
+				w.awaitCharging(p)
+				w.await(2*time.Minute, "the session ends by itself", func() bool { return p.shown().SessionID == "" })
+				if offline {
+					w.links["agent-mqtt"].set(linkUp)
+				}
+				got := w.ticketNow(1)
+				if got.Username != "anna" || got.Reason != charge.StopLimitReached || got.Energy < limit || got.Energy > limit+60 || got.Energy != p.used() {
+					w.t.Errorf("ticket %+v of %d Wh, want one of anna that ended at %d Wh", got, p.used(), limit)
+				}
+				w.settle()
+				w.balanced(1)
+			})
+		})
+	}
+}
+
 // TestListSurvivesARestart: the agent restarts without a connection, and Central
 // restarts with another card issued meanwhile.
 func TestListSurvivesARestart(t *testing.T) {
