@@ -1,55 +1,22 @@
 // The page of a charging point itself, served by bin/agent with simulated hardware.
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
+import { startAgent } from './agent.mjs'
 import { check, shot } from './check.mjs'
 import { openPage, sizes } from './demo.mjs'
 import { browser, demo, useDemo } from './suite.mjs'
 
 useDemo('--cps', '1', '--drivers', '0')
 
-const root = new URL('../../../../../', import.meta.url).pathname
 let agent
-
-/** Starts bin/agent as a charging point of the demo; address is that of its page. */
-async function startAgent(data, listen) {
-  const child = spawn(join(root, 'bin/agent'), [], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-    env: {
-      ...process.env, CARGA_AGENT_CP_ID: 'CP_PANEL', CARGA_AGENT_PLACE: 'Hall 2', CARGA_AGENT_DATA_DIR: data,
-      CARGA_AGENT_MQTT__URL: 'tcp://' + demo.mqtt, CARGA_AGENT_OBSERVE__LISTEN: listen, CARGA_AGENT_STOP_WITHIN: '1s',
-    },
-  })
-  const kill = () => child.kill('SIGKILL')
-  process.once('exit', kill)
-  let printed = ''
-  const address = await new Promise((resolve, reject) => {
-    child.stderr.on('data', (chunk) => {
-      printed += chunk
-      const served = /health and metrics are served.*?(127\.0\.0\.1:\d+)/.exec(printed)
-      if (served) resolve(served[1])
-    })
-    child.on('exit', (code) => reject(new Error(`the agent ended with ${code}: ${printed}`)))
-  })
-  return {
-    address,
-    async stop(signal) {
-      process.removeListener('exit', kill)
-      child.removeAllListeners('exit')
-      const ended = new Promise((r) => child.once('exit', r))
-      child.kill(signal)
-      await ended
-    },
-  }
-}
 
 describe('the page of a charging point', { concurrency: 1 }, () => {
   const data = mkdtempSync(join(tmpdir(), 'carga-panel-'))
   before(async () => {
-    agent = await startAgent(data, '127.0.0.1:0')
+    agent = await startAgent(demo, 'CP_PANEL', data, '127.0.0.1:0')
   })
   after(async () => {
     await agent?.stop('SIGTERM')
@@ -119,7 +86,7 @@ describe('the page of a charging point', { concurrency: 1 }, () => {
     assert.ok(await page.getByRole('button', { name: 'Plug in' }).isDisabled())
     await check(page, 'lost')
     await shot(page, 'panel-phone-en-4-lost')
-    agent = await startAgent(data, agent.address)
+    agent = await startAgent(demo, 'CP_PANEL', data, agent.address)
     await page.getByRole('alert').waitFor({ state: 'hidden' })
     await page.getByRole('button', { name: 'Plug in' }).click()
     await page.getByText('Plugged in, no power yet', { exact: true }).waitFor()

@@ -174,7 +174,7 @@ export interface paths {
         get: operations["get-card"];
         put?: never;
         /**
-         * Block or unblock a card, or change when it expires
+         * Block or unblock a card, or change its end, its limits or its label
          * @description Every charging point that is connected gets the change at once; one that is not, when it connects.
          */
         post: operations["change-card"];
@@ -1039,6 +1039,16 @@ export interface components {
             expires_at?: string;
             /** @description for people */
             label?: string;
+            /**
+             * Format: int64
+             * @description the session ends at this cost, in minor units of the tariff's currency; absent: no limit
+             */
+            limit_amount?: number;
+            /**
+             * Format: int64
+             * @description the charging point ends the session at this energy; absent: no limit
+             */
+            limit_wh?: number;
             /** @description whether charging points admit it without Central; absent: true */
             offline?: boolean;
             /** @description in place of uid: the SHA-256 of the UID in upper-case hexadecimal digits */
@@ -1231,6 +1241,10 @@ export interface components {
             issued_at: string;
             label?: string;
             last_four?: string;
+            /** Format: int64 */
+            limit_amount?: number;
+            /** Format: int64 */
+            limit_wh?: number;
             offline: boolean;
             state: string;
             username: string;
@@ -1256,6 +1270,16 @@ export interface components {
              */
             expires_at?: string;
             label?: string;
+            /**
+             * Format: int64
+             * @description each of its sessions ends at this cost, in minor units of the tariff's currency; 0: no limit
+             */
+            limit_amount?: number;
+            /**
+             * Format: int64
+             * @description each of its sessions ends at this energy; 0: no limit
+             */
+            limit_wh?: number;
             /** @description whether charging points admit it without Central */
             offline?: boolean;
         };
@@ -1717,8 +1741,10 @@ export interface components {
             /** Format: int64 */
             connector: number;
             cp_id: string;
+            currency?: string;
             /** Format: int64 */
             limit_amount?: number;
+            limit_cost?: string;
             /** Format: int64 */
             limit_wh?: number;
             reason?: string;

@@ -10,7 +10,7 @@ import { kept } from '../lib/settings.svelte'
 import { title } from '../lib/title.svelte'
 import { toasts } from '../lib/toasts.svelte'
 import { self } from './self.svelte'
-import type { Limit } from './limit'
+import type { Limit } from '../lib/limit'
 import { type Data, Service, fresh, ticketOf } from './service.svelte'
 
 export const nameOf = (s: RowState): string => s.name || s.cp_id

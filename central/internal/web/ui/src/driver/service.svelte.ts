@@ -4,7 +4,7 @@ import { type Answer, type Command, type Page, Problem, type Reservation, type S
 import { t } from '../lib/i18n.svelte'
 import { live } from '../lib/live.svelte'
 import { ended } from '../lib/orders'
-import type { Limit } from './limit'
+import type { Limit } from '../lib/limit'
 
 export type Phase = 'waiting' | 'asking' | 'plug' | 'charging' | 'finished' | 'refused' | 'cancelled'
 

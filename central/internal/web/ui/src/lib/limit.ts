@@ -1,5 +1,6 @@
-// What a driver wants of a charge at most. Central and the charging point keep it.
-import { decimal, typed } from '../lib/price'
+// What a session may have at most. Central and the charging point keep it.
+import { fmt } from './i18n.svelte'
+import { decimal, typed } from './price'
 
 /** As the API has it: Wh, or minor units of the currency; empty: until unplugged. */
 export type Limit = { limit_wh?: number; limit_amount?: number }
@@ -21,3 +22,11 @@ export function moneyLimit(text: string, currency: string): Limit | null {
 
 /** An amount in minor units as Central writes amounts: 350 EUR is "3.50". */
 export const amountOf = (minor: number, currency: string): string => (minor / 10 ** decimalsOf(currency)).toFixed(decimalsOf(currency))
+
+/** A limit as people read it: the amount, and the energy, which may follow from it; '' for none. */
+export const limitText = (x: { limit_wh?: number; limit_cost?: string; currency?: string }): string =>
+  [x.limit_cost ? fmt.money(x.limit_cost, x.currency) : '', x.limit_wh ? fmt.energy(x.limit_wh) : ''].filter(Boolean).join(' · ')
+
+/** The same of a limit with its amount in minor units. */
+export const limitOf = (x: Limit, currency: string): string =>
+  limitText({ limit_wh: x.limit_wh, ...(x.limit_amount && currency ? { limit_cost: amountOf(x.limit_amount, currency), currency } : {}) })

@@ -1,5 +1,5 @@
 // The price of a charge that begins now.
-import { type Tariff, maybe } from '../lib/api'
+import { type Tariff, maybe } from './api'
 
 /** The version that is valid now; null if Central publishes none. */
 export async function readPrice(): Promise<Tariff | null> {

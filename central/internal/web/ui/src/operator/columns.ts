@@ -2,6 +2,7 @@
 import type { Command, Reservation, Session, Ticket } from '../lib/api'
 import { clock } from '../lib/clock.svelte'
 import { fmt, t, word } from '../lib/i18n.svelte'
+import { limitText } from '../lib/limit'
 import type { Column } from '../lib/List.svelte'
 import { live } from '../lib/live.svelte'
 
@@ -42,6 +43,7 @@ export const sessionColumns = (): Column<Session>[] => [
   { title: t.sessions.energy, text: (s) => fmt.energy(sessionEnergy(s)), num: true },
   { title: t.sessions.begun, text: (s) => fmt.moment(s.started_at ?? s.authorized_at) },
   { title: t.sessions.duration, text: lasted, num: true },
+  { title: t.sessions.limit, text: (s) => limitText(s) || '–', num: true },
   { title: t.sessions.endedBy, text: (s) => (s.state === 'open' ? '–' : word(t.stopReason, s.reason) || '–') },
 ]
 
