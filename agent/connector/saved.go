@@ -34,8 +34,8 @@ type Saved struct {
 }
 
 // SavedReservation is a reservation that is held. LeftMS is the time left by the
-// monotonic clock, counted while an agent runs: it limits the reservation
-// whatever the wall clock shows after a restart.
+// monotonic clock, counted by elapse: it limits the reservation whatever the wall
+// clock shows after a restart.
 type SavedReservation struct {
 	ID       charge.ReservationID `json:"reservation_id"`
 	Username charge.Username      `json:"username"`
@@ -158,9 +158,17 @@ func (v *Saved) noteRegister(rec *wire.Record, register charge.WattHours) {
 }
 
 // elapse subtracts the time since the record before from that of the reservation and
-// of the limits. The time between two boots is not known and counts as none.
+// of the limits.
+//
+// How long a boot lasted after its last record is not known, nor for how long there
+// was no agent. With a synced clock a reservation does not depend on it; without one a
+// boot counts at least BootCounts, so that no number of restarts keeps it for ever. A
+// limit may only lower the current after a restart, and is not shortened.
 func (v Saved) elapse(rec wire.Record) Saved {
 	if rec.Journal != v.Journal {
+		if v.Journal != "" && rec.Clock != charge.ClockSynced && v.Reservation.ID != "" {
+			v.Reservation.LeftMS -= max(BootCounts.Milliseconds()-v.UptimeMS, 0)
+		}
 		v.Journal, v.UptimeMS = rec.Journal, 0
 	}
 	if d := rec.UptimeMS - v.UptimeMS; d > 0 {

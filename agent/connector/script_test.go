@@ -134,7 +134,7 @@ func (p *player) write(r connector.Record) {
 	}
 	p.seq++
 	rec.CPID, rec.Journal, rec.Seq, rec.Connector, rec.SessionID = "CP_001", charge.JournalID(fmt.Sprintf("j%d", p.journal)), p.seq, 1, r.Session
-	rec.At, rec.UptimeMS = p.now().Wall, p.at.Milliseconds()
+	rec.At, rec.Clock, rec.UptimeMS = p.now().Wall, p.clock, p.at.Milliseconds()
 	p.saved = connector.Replay(p.saved, rec)
 	if again := connector.Replay(p.saved, rec); !reflect.DeepEqual(again, p.saved) {
 		panic(fmt.Sprintf("%s folded twice: %+v, once: %+v", rec.Type, again, p.saved))

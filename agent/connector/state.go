@@ -18,6 +18,9 @@ const (
 	BootReadWithin = 30 * time.Second
 	// ClockWithin is how long a reservation restored at boot waits for a clock.
 	ClockWithin = 2 * time.Minute
+	// BootCounts is what a boot counts at least of the time of a reservation, if the
+	// next one has no synced clock.
+	BootCounts = 30 * time.Second
 	// YieldWithin is how long a vehicle that is asked by its pilot to end may go on
 	// (IEC 61851-1); then the contactor opens under load.
 	YieldWithin = 6 * time.Second
