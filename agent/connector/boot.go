@@ -68,7 +68,7 @@ func (t *transition) meterMismatch(e Booted) string {
 // clock. Without a wall clock it ends after ClockWithin, unless one comes up.
 func (t *transition) restoreReservation(v SavedReservation) Reservation {
 	r := Reservation{ID: v.ID, Username: v.Username, Until: v.Until, Tariff: v.Tariff, NoClock: true}
-	r.Left = t.now.At + time.Duration(v.LeftMS)*time.Millisecond
+	r.Left = t.now.At + min(charge.Milliseconds(v.LeftMS), ReserveAtMost)
 	r.EndsAt = min(r.Left, t.now.At+ClockWithin)
 	t.learnClock(&r)
 	return r
@@ -79,7 +79,7 @@ func (t *transition) restoreReservation(v SavedReservation) Reservation {
 func (t *transition) learnClock(r *Reservation) {
 	if r.NoClock && t.now.Clock != charge.ClockUnset && t.now.Clock != "" {
 		r.NoClock = false
-		r.EndsAt = min(r.Left, t.now.At+r.Until.Sub(t.now.Wall))
+		r.EndsAt = min(r.Left, t.now.At+min(r.Until.Sub(t.now.Wall), ReserveAtMost))
 		r.EndsAt = max(r.EndsAt, 1) // in the past; 0 would mean that it never ends
 	}
 }

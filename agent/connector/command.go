@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"slices"
+	"time"
 
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
@@ -91,7 +92,7 @@ func (t *transition) refusal(replaced bool) string {
 }
 
 func (t *transition) reserve(e CommandReceived, o wire.Reserve) {
-	left := o.Until.Sub(e.SentAt)
+	left := reservedFor(&o, e.SentAt)
 	r := t.s.Reservation
 	replaced := r.ID != "" && slices.Contains(o.Replaces, r.ID)
 	refused := t.refusal(replaced)
@@ -117,6 +118,12 @@ func (t *transition) reserve(e CommandReceived, o wire.Reserve) {
 		ID: o.ReservationID, Username: o.Username, Until: o.Until, Tariff: o.Tariff, EndsAt: t.now.At + left,
 	}
 	t.done(e, "")
+}
+
+// reservedFor is how long a RESERVE that was sent at a moment keeps the connector; not
+// above 0: it is over.
+func reservedFor(o *wire.Reserve, sentAt charge.Time) time.Duration {
+	return min(o.Until.Sub(sentAt), ReserveAtMost)
 }
 
 func (t *transition) cancel(e CommandReceived, id charge.ReservationID) {

@@ -101,9 +101,11 @@ func (t *transition) implausibleAfter(last, r Reading) (word, detail string) {
 	return "", ""
 }
 
-// maxEnergy is the energy of a power over a time, in whole watt-hours.
+// maxEnergy is the energy of a power over a time, in whole watt-hours. The time counts
+// up to ten years, so that the product cannot overflow.
 func maxEnergy(p charge.Watts, d time.Duration) charge.WattHours {
-	return charge.WattHours(int64(p) * max(int64(d/time.Millisecond), 0) / int64(time.Hour/time.Millisecond))
+	const longest = 10 * 365 * 24 * time.Hour
+	return charge.WattHours(int64(p) * int64(min(max(d, 0), longest)/time.Millisecond) / int64(time.Hour/time.Millisecond))
 }
 
 // meterFailed counts a failed reading; meterFailures in a row are a fault.

@@ -77,3 +77,22 @@ func (p *player) reboots(elapsed time.Duration, back bool) {
 	p.write(connector.Record{Payload: &wire.PluggedIn{}}) // in place of cp_registered, which it has no values for
 	p.step(connector.Registered{Now: p.now()})
 }
+
+// TestAReservationBeyondAllBounds: an end that is further ahead than a duration can be is
+// not over; it counts as a year, before and after a restart.
+func TestAReservationBeyondAllBounds(t *testing.T) {
+	p := newPlayer(connector.Policy{})
+	p.firstBoot(t)
+	p.step(p.order(time.Second, &wire.Reserve{ReservationID: "r", Username: "u", Until: charge.MaxTime}))
+	if r := p.s.Reservation; r.ID != "r" || r.EndsAt != connector.ReserveAtMost {
+		t.Fatalf("reserved %q until %s, want r for %s", r.ID, r.EndsAt, connector.ReserveAtMost)
+	}
+	p.reboots(time.Second, false)
+	if r := p.s.Reservation; r.ID != "r" || r.EndsAt < connector.ReserveAtMost-time.Minute {
+		t.Errorf("after a restart: reserved %q until %s", r.ID, r.EndsAt)
+	}
+	p.at += connector.ReserveAtMost
+	if p.step(connector.TimerFired{Now: p.now()}); p.s.Reservation.ID != "" {
+		t.Error("still reserved after a year")
+	}
+}

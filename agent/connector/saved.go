@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"slices"
-	"time"
 
 	"github.com/carga-ev/carga/agent/cards"
 	"github.com/carga-ev/carga/agent/limits"
@@ -176,7 +175,7 @@ func (v Saved) elapse(rec wire.Record) Saved {
 		if v.Reservation.ID != "" {
 			v.Reservation.LeftMS -= d
 		}
-		v.Limits = v.Limits.Elapse(time.Duration(d) * time.Millisecond)
+		v.Limits = v.Limits.Elapse(charge.Milliseconds(d))
 	}
 	return v
 }
@@ -198,7 +197,7 @@ func (v Saved) accepted(rec wire.Record, p *wire.CommandAccepted) Saved {
 		if o.ReservationID != v.Reservation.ID {
 			v.Reservation = SavedReservation{
 				ID: o.ReservationID, Username: o.Username, Until: o.Until, Tariff: o.Tariff,
-				LeftMS: o.Until.Sub(cmd.SentAt).Milliseconds(),
+				LeftMS: reservedFor(o, cmd.SentAt).Milliseconds(),
 			}
 		}
 	case *wire.Start:

@@ -18,6 +18,8 @@ const (
 	BootReadWithin = 30 * time.Second
 	// ClockWithin is how long a reservation restored at boot waits for a clock.
 	ClockWithin = 2 * time.Minute
+	// ReserveAtMost is the longest reservation: none lasts for ever by accident.
+	ReserveAtMost = 366 * 24 * time.Hour
 	// BootCounts is what a boot counts at least of the time of a reservation, if the
 	// next one has no synced clock.
 	BootCounts = 30 * time.Second

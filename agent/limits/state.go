@@ -25,7 +25,7 @@ const maxLife = 366 * 24 * time.Hour
 // Life is how long a SET_LIMIT that was sent at a moment lasts from its receipt on;
 // not above 0: it is over.
 func Life(o *wire.SetLimit, sentAt charge.Time) time.Duration {
-	return time.Duration(min(int64(o.Until-sentAt), maxLife.Milliseconds())) * time.Millisecond
+	return min(o.Until.Sub(sentAt), maxLife)
 }
 
 // Policy is what the installer set, per connector and phase.

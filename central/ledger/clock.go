@@ -123,7 +123,8 @@ func (s Session) CorrectTimes(boot func(charge.JournalID) BootTime) (Session, Cl
 	return s, notes[note]
 }
 
-// moveTimes computes the times that lie in a span; they are zero if b is.
+// moveTimes computes the times that lie in a span; they are zero if b is, and if they
+// are no times of the years 1970 to 9999: a record may state any uptime.
 func (s *Session) moveTimes(sp *Span, b BootTime) {
 	for _, m := range []struct {
 		at *charge.Time
@@ -134,7 +135,9 @@ func (s *Session) moveTimes(sp *Span, b BootTime) {
 		case b.Clock == "":
 			*m.at = 0
 		default:
-			*m.at = b.At + charge.Time(m.ms)
+			if *m.at = b.At + charge.Time(m.ms); *m.at < 0 || *m.at > charge.MaxTime {
+				*m.at = 0
+			}
 		}
 	}
 }

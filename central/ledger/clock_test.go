@@ -84,3 +84,29 @@ func TestTimesAreCorrected(t *testing.T) {
 		})
 	}
 }
+
+// TestTimesOutsideOfTheCalendar: a record may state any uptime; a time that follows from
+// it and is none of the years 1970 to 9999 is not known, so that it can be shown.
+func TestTimesOutsideOfTheCalendar(t *testing.T) {
+	t.Parallel()
+	const truth charge.Time = 1_790_000_000_000
+	for _, c := range []struct {
+		boot charge.Time
+		ms   int64
+		want charge.Time
+	}{
+		{truth, 1000, truth + 1000},
+		{truth - 1<<53, 1000, 0},
+		{truth, 1 << 53, 0},
+		{-1000, 1000, 0},
+		{-1000, 1001, 1},
+	} {
+		s := ledger.Session{EndedAt: 5, Spans: []ledger.Span{{Journal: "j", StopMS: c.ms, Clock: charge.ClockUnset}}}
+		got, _ := s.CorrectTimes(func(charge.JournalID) ledger.BootTime {
+			return ledger.BootTime{At: c.boot, Clock: charge.ClockSynced, Seq: 1}
+		})
+		if got.EndedAt != c.want {
+			t.Errorf("boot at %d, %d ms later: got %d, want %d", c.boot, c.ms, got.EndedAt, c.want)
+		}
+	}
+}

@@ -54,9 +54,9 @@ func maxEnergy(rated charge.Watts, elapsed time.Duration) charge.WattHours {
 func elapsedBetween(earlier, later ReadAt) time.Duration {
 	switch d := later.At.Sub(earlier.At); {
 	case earlier.Journal != "" && earlier.Journal == later.Journal:
-		return time.Duration(later.UptimeMS-earlier.UptimeMS) * time.Millisecond
+		return charge.Milliseconds(later.UptimeMS - earlier.UptimeMS)
 	case earlier.At != 0 && later.At != 0 && d >= 0:
-		return d + clockError
+		return max(d, d+clockError) // a sum that overflows is d alone
 	}
 	return unknownTime
 }

@@ -3,6 +3,7 @@ package charge
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"reflect"
 	"time"
 )
@@ -53,8 +54,14 @@ func (t Time) append(b []byte) []byte {
 // Add returns t+d, truncated to milliseconds.
 func (t Time) Add(d time.Duration) Time { return t + Time(d.Milliseconds()) }
 
-// Sub returns t-u.
-func (t Time) Sub(u Time) time.Duration { return time.Duration(t-u) * time.Millisecond }
+// Sub returns t-u, at most the longest duration: 292 years.
+func (t Time) Sub(u Time) time.Duration { return Milliseconds(int64(t - u)) }
+
+// Milliseconds returns a duration of n ms, at most the longest one.
+func Milliseconds(n int64) time.Duration {
+	const most = int64(math.MaxInt64 / time.Millisecond)
+	return time.Duration(min(max(n, -most), most)) * time.Millisecond
+}
 
 // MarshalText returns RFC 3339 with milliseconds; a time outside the years 1970 to
 // 9999 is an error.
