@@ -19,7 +19,7 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/logs"
 	"github.com/carga-ev/carga/internal/mqttlink"
-	"github.com/carga-ev/carga/internal/systemd"
+	"github.com/carga-ev/carga/internal/observe"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -57,8 +57,8 @@ type Deps struct {
 	// Listener serves health and metrics of one boot in place of observe.listen;
 	// Run closes it.
 	Listener net.Listener
-	// Notify notifies the service manager; the zero value does nothing.
-	Notify systemd.Notifier
+	// Notify notifies the service manager; nil: there is none.
+	Notify observe.Manager
 }
 
 // Agent is the agent of one charging point. New makes it, Run runs it; Status

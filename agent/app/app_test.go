@@ -579,6 +579,8 @@ func TestClockIsLiftedByCentral(t *testing.T) {
 type slow struct {
 	*sim.Board
 	nap atomic.Int64 // nanoseconds
+	// always: each reading naps, not the next one alone.
+	always atomic.Bool
 }
 
 func (s *slow) EStop() (hal.EStop, error) {
@@ -592,8 +594,12 @@ type napping struct {
 }
 
 func (n napping) Pressed() (bool, hal.Stamp, error) {
-	if d := n.s.nap.Swap(0); d > 0 {
+	d := n.s.nap.Load()
+	if d > 0 {
 		time.Sleep(time.Duration(d))
+	}
+	if !n.s.always.Load() {
+		n.s.nap.CompareAndSwap(d, 0)
 	}
 	return n.EStop.Pressed()
 }

@@ -70,7 +70,7 @@ func (r *running) openDevices() error {
 	r.control, err = control.New(control.Config{
 		Board: r.board, Outlets: r.outlets, Period: r.cfg.Intervals.Control, Uptime: r.clock.at,
 		MeterEvery: r.cfg.Intervals.Meter, Reports: observed{r.inbox},
-		Beat: r.watch.LoopWithin("control", controlHangsAfter).Beat, Log: r.logger,
+		Beat: r.watch.LoopWithin("control", control.HealthyWithin).Beat, Log: r.logger,
 	})
 	return err
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/engines"
 	"github.com/carga-ev/carga/internal/mqttlink"
+	"github.com/carga-ev/carga/internal/observe"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -217,6 +218,7 @@ type point struct {
 	cancel      context.CancelCauseFunc
 	onRecords   func(connector.State, []connector.Record)
 	recorder    func() (journal.FS, error) // nil: there is no flight recorder
+	notify      observe.Manager            // nil: there is none
 	ended       chan error
 	clock       func() (time.Time, charge.ClockQuality)
 

@@ -16,14 +16,9 @@ import (
 // metricPrefix begins the name of every metric of the agent.
 const metricPrefix = "carga_agent_"
 
-const (
-	// hangsAfter is how long a write or a reading may take before it counts as
-	// hung: a memory card may stop for seconds.
-	hangsAfter = 15 * time.Second
-	// controlHangsAfter is longer than the timeout of the dead-man device, which
-	// has opened the contactors by then.
-	controlHangsAfter = 2 * time.Second
-)
+// hangsAfter is how long a write or a reading may take before it counts as hung: a
+// memory card may stop for seconds.
+const hangsAfter = 15 * time.Second
 
 // checkHealth reports whether the charging point can serve a driver now. It can without
 // Central: what is away there only informs.
@@ -52,8 +47,8 @@ func (r *running) checkHealth(reg *health.Registry) {
 
 // boardTrouble is why the hardware cannot be used, in words; empty if it can.
 func (r *running) boardTrouble() string {
-	if idle := r.clock.at() - r.control.LastTick(); idle > time.Second {
-		return fmt.Sprintf("the control loop is not in time for %s", idle.Round(100*time.Millisecond))
+	if !r.control.Healthy() {
+		return fmt.Sprintf("the control loop is not in time for %s", (r.clock.at() - r.control.LastTick()).Round(100*time.Millisecond))
 	}
 	if n := r.control.Unreadable(); n > 0 {
 		return fmt.Sprintf("inputs of %d of %d connectors cannot be read", n, len(r.outlets))

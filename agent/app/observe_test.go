@@ -27,7 +27,7 @@ func (p *point) observed(open func(app.JournalOptions) (app.Journal, app.Recover
 	}
 	ctx, cancel := context.WithCancelCause(p.t.Context())
 	p.cancel, p.ended = cancel, make(chan error, 1)
-	p.agent = app.New(p.cfg, app.Deps{Board: p.hardware(), Open: open, Dial: p.dial, Clock: p.clock, Listener: l, StrictGPIOD: p.strictGPIOD})
+	p.agent = app.New(p.cfg, app.Deps{Board: p.hardware(), Open: open, Dial: p.dial, Clock: p.clock, Listener: l, StrictGPIOD: p.strictGPIOD, Notify: p.notify})
 	go func() { p.ended <- p.agent.Run(ctx) }()
 	return metricstest.Page{T: p.t, Addr: addr, Dial: p.wires.DialContext}
 }
@@ -215,4 +215,63 @@ func TestAHungDiskIsNotAlive(t *testing.T) {
 			t.Errorf("the disk answers: got %+v", loops)
 		}
 	})
+}
+
+// manager is a service manager that counts the reports of progress.
+type manager struct{ progress atomic.Int64 }
+
+func (*manager) Ready(context.Context) error      { return nil }
+func (*manager) Stopping(context.Context) error   { return nil }
+func (m *manager) Watchdog(context.Context) error { m.progress.Add(1); return nil }
+func (*manager) WatchdogInterval() time.Duration  { return 2500 * time.Millisecond }
+
+// TestOneNotionOfHealthy: what /livez states is what the service manager receives,
+// whichever loop hangs. A control loop whose ticks come too late hangs, although it ticks.
+func TestOneNotionOfHealthy(t *testing.T) {
+	for name, hang := range map[string]func(p *point, board *slow, gate *atomic.Pointer[chan struct{}]) (release func()){
+		"control": func(_ *point, board *slow, _ *atomic.Pointer[chan struct{}]) func() {
+			board.always.Store(true)
+			board.nap.Store(int64(200 * time.Millisecond)) // each tick is late
+			return func() { board.nap.Store(0) }
+		},
+		"writer": func(p *point, _ *slow, shut *atomic.Pointer[chan struct{}]) func() {
+			gate := make(chan struct{})
+			shut.Store(&gate)
+			p.do(p.board.Plug(1))
+			return func() {
+				shut.Store(nil)
+				close(gate)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			play(t, nil, func(p *point) {
+				t := p.t
+				board, m := &slow{Board: p.board}, &manager{}
+				var shut atomic.Pointer[chan struct{}]
+				p.wired, p.notify = board, m
+				page := p.observed(func(o app.JournalOptions) (app.Journal, app.Recovered, error) {
+					j, f, err := p.disk.open(o)
+					return held{j, &shut}, f, err
+				})
+				p.ready()
+				both := func(what string, want bool) {
+					t.Helper()
+					m.progress.Store(0)
+					time.Sleep(10 * time.Second)
+					ok, loops := page.Live()
+					if reported := m.progress.Load() > 0; ok != want || reported != want {
+						t.Errorf("%s: alive %v, progress reported %v, want %v both: %+v", what, ok, reported, want, loops)
+					}
+				}
+				both("all run", true)
+				release := hang(p, board, &shut)
+				time.Sleep(25 * time.Second)
+				both(name+" hangs", false)
+				release()
+				time.Sleep(5 * time.Second)
+				both("it continues", true)
+			})
+		})
+	}
 }

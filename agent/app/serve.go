@@ -55,6 +55,7 @@ func (l *layer) stop() {
 // with ErrKilled as the cause it writes nothing more.
 func (r *running) serve(ctx context.Context) error {
 	input, hardware, core, writing, uplink := r.newLayer(ctx), r.newLayer(ctx), r.newLayer(ctx), r.newLayer(ctx), r.newLayer(ctx)
+	manager := r.newLayer(ctx)
 	writing.start(r.writer.run)
 	writing.start(r.recorder.Run)
 	core.start(r.runCore)
@@ -82,14 +83,16 @@ func (r *running) serve(ctx context.Context) error {
 	if r.deps.Keys != nil && r.operator.simulator != nil {
 		go r.readKeys(input, r.deps.Keys) // ends with its input
 	}
-	r.notify(ctx, "ready", r.deps.Notify.Ready)
+	if r.deps.Notify != nil {
+		manager.start(func(ctx context.Context) { r.watch.Report(ctx, r.deps.Notify) })
+	}
 
 	var err error
 	select {
 	case <-ctx.Done():
 	case err = <-r.writer.failed:
 	}
-	r.notify(context.WithoutCancel(ctx), "stopping", r.deps.Notify.Stopping)
+	manager.stop()
 	if err != nil || errors.Is(context.Cause(ctx), ErrKilled) {
 		writing.stop() // nothing is written after this
 	} else {
@@ -138,28 +141,17 @@ func (r *running) await(ctx context.Context, stage <-chan struct{}, d time.Durat
 	}
 }
 
-// housekeep lets the core know the disk's space each second. It kicks the service
-// manager's watchdog only while the control loop makes its ticks, so that a hung
-// agent is started again.
+// housekeep lets the core know the disk's space each second, and watches the writer,
+// which may wait for the disk.
 func (r *running) housekeep(ctx context.Context) {
 	space := time.NewTicker(time.Second)
 	defer space.Stop()
-	var pet <-chan time.Time // nil: the service manager has no watchdog
-	if every := r.deps.Notify.WatchdogInterval(); every > 0 {
-		t := time.NewTicker(every)
-		defer t.Stop()
-		pet = t.C
-	}
 	turned := r.watch.Loop("housekeeping")
 	writes := r.watch.LoopWithin("writer", hangsAfter/3) // reported here, as long as the writer does not hang
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-pet:
-			if r.control.Healthy() {
-				r.notify(ctx, "watchdog", r.deps.Notify.Watchdog)
-			}
 		case <-space.C:
 			if !r.writer.hangs() {
 				writes.Beat()
@@ -167,14 +159,6 @@ func (r *running) housekeep(ctx context.Context) {
 			turned.Beat()
 			r.inbox.put(point.DiskChecked{Held: r.log.Held(), Permille: r.log.QuotaPermille()})
 		}
-	}
-}
-
-// notify sends a state to the service manager. An error is only logged: the
-// charging point works without one.
-func (r *running) notify(ctx context.Context, state string, send func(context.Context) error) {
-	if err := send(ctx); err != nil {
-		r.logger.Warn("service manager not notified", slog.String("word", state), logs.Err(err))
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/carga-ev/carga/internal/health"
 	"github.com/carga-ev/carga/internal/logs"
 )
 
@@ -23,8 +24,11 @@ type Manager interface {
 }
 
 // Report reports to the service manager: ready at once, progress as long as no loop
-// hangs, and stopping when ctx ends, where it returns. A report that cannot be sent is
-// only logged: the program does its work without a manager.
+// hangs, and stopping when ctx ends, where it returns. While a loop hangs it looks again
+// each second, so that one that continues in time does not cost a restart. A report that
+// cannot be sent is only logged: the program does its work without a manager.
+//
+// That no loop hangs is the only condition, the same as of /livez.
 func (s *Server) Report(ctx context.Context, m Manager) {
 	send := func(word string, report func(context.Context) error) {
 		if err := report(context.WithoutCancel(ctx)); err != nil {
@@ -32,24 +36,31 @@ func (s *Server) Report(ctx context.Context, m Manager) {
 		}
 	}
 	send("ready", m.Ready)
-	var due <-chan time.Time // nil: no progress is expected
-	if every := m.WatchdogInterval(); every > 0 {
-		t := time.NewTicker(every)
-		defer t.Stop()
-		due = t.C
+	every := m.WatchdogInterval()
+	due := time.NewTimer(every)
+	defer due.Stop()
+	if every <= 0 {
+		due.Stop() // no progress is expected
 	}
+	logged := false // that a loop hangs
 	for {
 		select {
 		case <-ctx.Done():
 			send("stopping", m.Stopping)
 			return
-		case <-due:
-			if hung := s.loops.Hung(); len(hung) > 0 {
+		case <-due.C:
+		}
+		hung := s.loops.Hung()
+		if len(hung) == 0 {
+			send("watchdog", m.Watchdog)
+			due.Reset(every)
+		} else {
+			if !logged {
 				s.log.Error("no progress is reported to the service manager, which will restart this program",
 					slog.String("reason", "these hang: "+strings.Join(hung, ", ")))
-				continue
 			}
-			send("watchdog", m.Watchdog)
+			due.Reset(min(every, health.BeatEvery))
 		}
+		logged = len(hung) > 0
 	}
 }

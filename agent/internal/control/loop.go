@@ -35,7 +35,7 @@ type Config struct {
 	// are a lost meter.
 	MeterEvery time.Duration
 	Reports    Reports
-	Beat       func() // called in each tick
+	Beat       func() // called in each tick that is in time
 	Log        *slog.Logger
 }
 
@@ -167,7 +167,6 @@ func (l *Loop) Run(ctx context.Context) {
 		}
 		last = now
 		l.tick(now, gap)
-		l.Beat()
 		select {
 		case <-ctx.Done():
 			return
@@ -198,6 +197,7 @@ func (l *Loop) tick(now, gap time.Duration) {
 		l.note(noteKeeper, nil, l.keeper.Kick(), &l.keeperFailed)
 	}
 	l.lastTick.Store(int64(now))
+	l.Beat()
 }
 
 // decide reads all inputs, applies the rules and commands the contactors. All

@@ -7,11 +7,14 @@ import (
 	"github.com/carga-ev/carga/internal/logs"
 )
 
-// healthyWithin is how recent the last tick must be for a watchdog to be kicked.
-const healthyWithin = time.Second
+// HealthyWithin is how recent the last tick in time of a healthy loop is. It is longer
+// than the timeout of a dead-man device, which has opened the contactors by then.
+const HealthyWithin = 2 * time.Second
 
-// Healthy reports whether the loop has made a tick in time within the last second.
-func (l *Loop) Healthy() bool { return l.Uptime()-l.LastTick() < healthyWithin }
+// Healthy reports whether the loop has made a tick in time within HealthyWithin. All
+// that kicks a watchdog or shows a state decides by it, or by Config.Beat, which is
+// called in the same ticks.
+func (l *Loop) Healthy() bool { return l.Uptime()-l.LastTick() < HealthyWithin }
 
 // KickWatchdog kicks the watchdog of the board while the loop is healthy, until ctx
 // ends, and disarms it then. It returns at once where none is fitted. A hung loop
@@ -20,7 +23,7 @@ func (l *Loop) KickWatchdog(ctx context.Context) {
 	if l.watchdog == nil {
 		return
 	}
-	tick := time.NewTicker(min(l.watchdog.Timeout()/4, healthyWithin))
+	tick := time.NewTicker(min(l.watchdog.Timeout()/4, time.Second))
 	defer tick.Stop()
 	failed := false
 	for {
