@@ -182,18 +182,7 @@ func newComponents(ctx context.Context, cfg Config, deps Deps, s *store.Store, l
 	writing := writerConfig(cfg)
 	writing.Hooks = c.writerHooks()
 	c.writer = ingest.New(writing, ingestStore{s}, c.kafka, c.live, wake, log)
-	rows := func(ctx context.Context, after int64, limit int) ([]outbox.Row, error) {
-		page, err := s.Outbox(ctx, after, limit)
-		if err != nil {
-			c.writer.ReadFailed(err)
-		}
-		out := make([]outbox.Row, 0, len(page))
-		for i := range page {
-			out = append(out, outbox.Row(page[i]))
-		}
-		return out, err
-	}
-	c.outbox = outbox.New(rows, c.kafka, c.writer.OutboxSent, c.live.Active, c.watch.Loop("outbox").Beat, log)
+	c.outbox = outbox.New(outboxTable{s, c.writer}, c.kafka, c.writer.OutboxSent, c.live.Active, c.watch.Loop("outbox").Beat, log)
 	c.kafka.writer = c.writer
 	var breaker web.Breaker
 	if deps.Breaker != nil {

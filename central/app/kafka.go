@@ -377,6 +377,35 @@ func (l *kafkaIO) observe(_ context.Context, b kafkalink.Batch) error {
 	return nil
 }
 
+// outboxTable is the outbox of the database. The writer is informed of what cannot be
+// read.
+type outboxTable struct {
+	s *store.Store
+	w *ingest.Writer
+}
+
+// Topics implements outbox.Table.
+func (t outboxTable) Topics(ctx context.Context) ([]string, error) {
+	topics, err := t.s.OutboxTopics(ctx)
+	if err != nil {
+		t.w.ReadFailed(err)
+	}
+	return topics, err
+}
+
+// Rows implements outbox.Table.
+func (t outboxTable) Rows(ctx context.Context, topic string, after int64, limit int) ([]outbox.Row, error) {
+	page, err := t.s.Outbox(ctx, topic, after, limit)
+	if err != nil {
+		t.w.ReadFailed(err)
+	}
+	out := make([]outbox.Row, 0, len(page))
+	for i := range page {
+		out = append(out, outbox.Row(page[i]))
+	}
+	return out, err
+}
+
 // Produce implements outbox.Producer. The producer of the outbox keeps what
 // Kafka refuses and tries again, so done is called for every row that is not
 // lost with the process.

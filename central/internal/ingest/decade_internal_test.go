@@ -127,13 +127,19 @@ func (d *manualWriter) threeDays() {
 	}
 	for d.cleanup(); d.w.cleanupAfter == cleanupPause; d.cleanup() {
 	}
-	rows, err := d.s.Outbox(d.t.Context(), 0, 10_000)
+	topics, err := d.s.OutboxTopics(d.t.Context())
 	if err != nil {
 		d.t.Fatal(err)
 	}
 	sent := outboxSentIn{}
-	for i := range rows {
-		sent.ids = append(sent.ids, rows[i].ID)
+	for _, topic := range topics {
+		rows, err := d.s.Outbox(d.t.Context(), topic, 0, 10_000)
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		for i := range rows {
+			sent.ids = append(sent.ids, rows[i].ID)
+		}
 	}
 	d.commit(sent)
 }

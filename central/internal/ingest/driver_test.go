@@ -49,14 +49,14 @@ func (l *instance) answers() []wire.CentralEvent {
 // driverEvents are all central-events in the outbox.
 func (l *instance) driverEvents() []wire.CentralEvent {
 	l.t.Helper()
-	rows, err := l.store.Outbox(l.t.Context(), 0, 1000)
+	rows, err := l.store.Outbox(l.t.Context(), wire.TopicCentralEvents, 0, 1000)
 	if err != nil {
 		l.t.Fatal(err)
 	}
 	var all []wire.CentralEvent
 	for _, r := range rows {
 		var e wire.CentralEvent
-		if r.Topic == wire.TopicCentralEvents && json.Unmarshal(r.Value, &e) == nil {
+		if json.Unmarshal(r.Value, &e) == nil {
 			all = append(all, e)
 		}
 	}

@@ -144,7 +144,7 @@ func TestEventsOfASessionAreTraced(t *testing.T) {
 		p.Charge(1)
 		l.deliver(topics.Events, p.All...)
 		time.Sleep(time.Second)
-		rows, err := l.store.Outbox(t.Context(), 0, 100)
+		rows, err := l.store.Outbox(t.Context(), wire.TopicCentralEvents, 0, 100)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -14,24 +14,46 @@ import (
 	"github.com/carga-ev/carga/central/internal/outbox"
 )
 
-// table is the outbox's table, in memory.
+// table is the outbox's table, in memory. The topic of a row is that of topicOf.
 type table struct {
 	mu      sync.Mutex
 	ids     []int64
+	topicOf func(id int64) string // nil: one for all
 	broken  bool
 	deleted []int64
+	reads   int
 }
 
-func (b *table) rows(_ context.Context, after int64, limit int) ([]outbox.Row, error) {
+func (b *table) topic(id int64) string {
+	if b.topicOf == nil {
+		return "t"
+	}
+	return b.topicOf(id)
+}
+
+func (b *table) Topics(context.Context) ([]string, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.reads++
 	if b.broken {
 		return nil, errors.New("no")
 	}
+	var all []string
+	for _, id := range b.ids {
+		if t := b.topic(id); !slices.Contains(all, t) {
+			all = append(all, t)
+		}
+	}
+	return all, nil
+}
+
+func (b *table) Rows(_ context.Context, topic string, after int64, limit int) ([]outbox.Row, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	var page []outbox.Row
 	for _, id := range b.ids {
-		if id > after && len(page) < limit {
-			page = append(page, outbox.Row{ID: id, Key: "k"})
+		if id > after && b.topic(id) == topic && len(page) < limit {
+			page = append(page, outbox.Row{ID: id, Topic: topic, Key: "k"})
 		}
 	}
 	return page, nil
@@ -50,19 +72,21 @@ func (b *table) left() int {
 	return len(b.ids)
 }
 
-// kafka confirms while it is up; otherwise it keeps what it was given.
+// kafka confirms while it is up; otherwise it keeps what it was given, as it does with
+// the topic that is blocked.
 type kafka struct {
-	mu   sync.Mutex
-	up   bool
-	got  []int64
-	held []func()
+	mu      sync.Mutex
+	up      bool
+	blocked string
+	got     []int64
+	held    []func()
 }
 
 func (k *kafka) Produce(_ context.Context, r outbox.Row, done func()) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.got = append(k.got, r.ID)
-	if k.up {
+	if k.up && (k.blocked == "" || r.Topic != k.blocked) {
 		done()
 	} else {
 		k.held = append(k.held, done)
@@ -87,7 +111,7 @@ func (k *kafka) set(up bool) {
 
 func run(t *testing.T, b *table, k *kafka, allowed func() bool) *outbox.Outbox {
 	t.Helper()
-	o := outbox.New(b.rows, k, b.confirmed, allowed, func() {}, slog.New(slog.DiscardHandler))
+	o := outbox.New(b, k, b.confirmed, allowed, func() {}, slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {
@@ -124,12 +148,9 @@ func TestAllRowsArePublishedOnceInOrderAndDeleted(t *testing.T) {
 // read the database each time.
 func TestItIteratesWhileNothingHappens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var turns, reads atomic.Int64
-		rows := func(context.Context, int64, int) ([]outbox.Row, error) {
-			reads.Add(1)
-			return nil, nil
-		}
-		o := outbox.New(rows, &kafka{up: true}, func([]int64) {}, func() bool { return true }, func() { turns.Add(1) }, slog.New(slog.DiscardHandler))
+		var turns atomic.Int64
+		b := &table{}
+		o := outbox.New(b, &kafka{up: true}, func([]int64) {}, func() bool { return true }, func() { turns.Add(1) }, slog.New(slog.DiscardHandler))
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() {
@@ -137,8 +158,9 @@ func TestItIteratesWhileNothingHappens(t *testing.T) {
 			o.Run(ctx)
 		}()
 		time.Sleep(time.Minute)
-		if turns.Load() < 59 || reads.Load() > 5 {
-			t.Errorf("in a minute: %d turns and %d looks into the database, want a turn each second and few looks", turns.Load(), reads.Load())
+		synctest.Wait()
+		if turns.Load() < 59 || b.reads > 5 {
+			t.Errorf("in a minute: %d turns and %d looks into the database, want a turn each second and few looks", turns.Load(), b.reads)
 		}
 		cancel()
 		<-done
@@ -201,6 +223,43 @@ func TestATableThatCannotBeReadIsReadLater(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		if b.left() != 0 {
 			t.Errorf("left %d, want none", b.left())
+		}
+	})
+}
+
+// TestABlockedTopicBlocksNoOther: while Kafka refuses one topic, the rows of another are
+// published, also those behind thousands of the first; and then those of the first, in
+// their order.
+func TestABlockedTopicBlocksNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, k := &table{ids: numbers(3000)}, &kafka{up: true, blocked: "odd"}
+		b.topicOf = func(id int64) string {
+			if id <= 2000 || id%2 == 1 {
+				return "odd"
+			}
+			return "even"
+		}
+		o := run(t, b, k, func() bool { return true })
+		time.Sleep(5 * time.Second)
+		if b.left() != 2500 || o.Pending() > 500 {
+			t.Errorf("left %d, under way %d; want the 2500 rows of the blocked topic, at most 500 of them under way", b.left(), o.Pending())
+		}
+		b.mu.Lock()
+		b.ids = append(b.ids, 3001, 3002)
+		b.mu.Unlock()
+		o.Wake()
+		time.Sleep(5 * time.Second)
+		if b.left() != 2501 {
+			t.Errorf("left %d, want a later row of the other topic published too", b.left())
+		}
+		k.mu.Lock()
+		k.blocked = ""
+		k.mu.Unlock()
+		k.set(true)
+		time.Sleep(5 * time.Second)
+		odd := slices.DeleteFunc(slices.Clone(k.got), func(id int64) bool { return b.topicOf(id) == "even" })
+		if b.left() != 0 || !slices.IsSorted(odd) || len(k.got) != 3002 {
+			t.Errorf("left %d, published %d, in order %v", b.left(), len(k.got), slices.IsSorted(odd))
 		}
 	})
 }

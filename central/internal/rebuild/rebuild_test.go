@@ -152,7 +152,7 @@ func TestPricesAndPublishingOfThatDay(t *testing.T) {
 			t.Errorf("ticket of %s: %d cents of version %s, want %d", k.SessionID, k.Cost.Minor, k.Tariff, want)
 		}
 	}
-	rows, err := l.s.Outbox(t.Context(), 0, 10)
+	rows, err := l.s.Outbox(t.Context(), "central", 0, 10)
 	if err != nil || sum.Published != 1 || len(rows) != 1 || !strings.Contains(string(rows[0].Value), `"t.pending"`) || rows[0].Key != "ann" || rows[0].Headers[wire.HeaderTrace] != "pending" {
 		t.Errorf("to be published: %d, %v %v", sum.Published, rows, err)
 	}

@@ -34,7 +34,7 @@ func consistent(t *testing.T, s *store.Store) int64 {
 	t.Helper()
 	counters, err1 := s.Counters(t.Context())
 	set, err2 := s.Setting(t.Context(), "n")
-	rows, err3 := s.Outbox(t.Context(), 0, 1_000_000)
+	rows, err3 := s.Outbox(t.Context(), "t", 0, 1_000_000)
 	if err := errors.Join(err1, err2, err3, s.Check(t.Context())); err != nil {
 		t.Fatal(err)
 	}

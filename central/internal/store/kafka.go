@@ -124,15 +124,23 @@ type Outgoing struct {
 	Value   []byte
 }
 
-// Outbox returns up to limit messages with an ID above after, oldest first.
-func (s *Store) Outbox(ctx context.Context, after int64, limit int) ([]Outgoing, error) {
+// OutboxTopics returns the topics for which there are messages.
+func (s *Store) OutboxTopics(ctx context.Context) ([]string, error) {
+	// From each topic to the next one by the index, however many messages they have.
+	return collect(ctx, s, "read topics of the outbox", func(rows *sql.Rows) (t string, err error) { return t, rows.Scan(&t) },
+		"WITH RECURSIVE topics(t) AS (SELECT min(topic) FROM outbox UNION ALL SELECT (SELECT min(topic) FROM outbox WHERE topic>t) FROM topics WHERE t IS NOT NULL) "+
+			"SELECT t FROM topics WHERE t IS NOT NULL")
+}
+
+// Outbox returns up to limit messages to a topic with an ID above after, oldest first.
+func (s *Store) Outbox(ctx context.Context, topic string, after int64, limit int) ([]Outgoing, error) {
 	return collect(ctx, s, "read outbox", func(rows *sql.Rows) (o Outgoing, err error) {
 		var headers string
 		if err := rows.Scan(&o.ID, &o.Topic, &o.Key, &headers, &o.Value); err != nil {
 			return o, err
 		}
 		return o, json.Unmarshal([]byte(headers), &o.Headers)
-	}, "SELECT id,topic,key,headers,value FROM outbox WHERE id>? ORDER BY id LIMIT ?", after, limit)
+	}, "SELECT id,topic,key,headers,value FROM outbox WHERE topic=? AND id>? ORDER BY id LIMIT ?", topic, after, limit)
 }
 
 // Offset stores how far a partition was read: next is the offset of the record to

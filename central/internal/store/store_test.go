@@ -344,7 +344,7 @@ func TestAFailedTransactionLeavesNothing(t *testing.T) {
 	}
 	_, _, known, err := s.Offset(t.Context(), "cp-events", 0)
 	cps, err2 := s.CPs(t.Context())
-	out, err3 := s.Outbox(t.Context(), 0, 10)
+	out, err3 := s.Outbox(t.Context(), "central-events", 0, 10)
 	counters, err4 := s.Counters(t.Context())
 	if err := errors.Join(err, err2, err3, err4); err != nil || known || len(cps)+len(out)+len(counters) > 0 {
 		t.Errorf("something is left: offset %v, %d points, %d rows to send, counters %v, err %v", known, len(cps), len(out), counters, err)
@@ -357,18 +357,21 @@ func TestOutboxKeepsItsOrderAndIsDrainedInPages(t *testing.T) {
 	write(t, s, func(tx *store.Tx) error {
 		var errs []error
 		for i := range 5 {
-			errs = append(errs, tx.Outbox("t", fmt.Sprint(i), map[string]string{"reason": "r"}, []byte{byte(i)}, 1))
+			errs = append(errs, tx.Outbox("t", fmt.Sprint(i), map[string]string{"reason": "r"}, []byte{byte(i)}, 1), tx.Outbox("u", "k", nil, nil, 1))
 		}
 		return errors.Join(errs...)
 	})
-	page, err := s.Outbox(t.Context(), 0, 3)
+	page, err := s.Outbox(t.Context(), "t", 0, 3)
 	if err != nil || len(page) != 3 || page[2].Key != "2" || page[0].Headers["reason"] != "r" {
 		t.Fatalf("first page: %+v %v", page, err)
 	}
 	write(t, s, func(tx *store.Tx) error { return tx.OutboxSent([]int64{page[0].ID, page[2].ID}) })
-	rest, err := s.Outbox(t.Context(), 0, 10)
+	rest, err := s.Outbox(t.Context(), "t", 0, 10)
 	if err != nil || len(rest) != 3 || rest[0].Key != "1" || rest[1].Key != "3" {
 		t.Errorf("rest: %+v %v, want 1 3 4", rest, err)
+	}
+	if topics, err := s.OutboxTopics(t.Context()); err != nil || !slices.Equal(topics, []string{"t", "u"}) {
+		t.Errorf("topics: %q %v, want t and u", topics, err)
 	}
 }
 
@@ -447,7 +450,7 @@ func TestAFullDiskRollsBackAndHeals(t *testing.T) {
 	if next, _, _, err := s.Offset(t.Context(), "t", 0); err != nil || next != n-1 {
 		t.Errorf("offset: got %d %v, want %d: the last commit", next, err, n-1)
 	}
-	page, err := s.Outbox(t.Context(), 0, 20)
+	page, err := s.Outbox(t.Context(), "t", 0, 20)
 	if err != nil {
 		t.Fatal(err)
 	}
