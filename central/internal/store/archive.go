@@ -78,6 +78,7 @@ type listing struct {
 	cols, from string
 	key        string // the column with the key of a row
 	at         string // the column that From and To restrict
+	corrected  bool   // that column may have a time of a wrong clock: see betweenKnown
 	driver     bool   // whether it has a column username
 	// states are conditions by the name of a state. Each ? in one is the moment
 	// Query.Now.
@@ -102,7 +103,11 @@ func (l *listing) page(ctx context.Context, s *Store, q *view.Query) (query stri
 		}
 		c.add(cond, slices.Repeat([]any{int64(q.Now)}, strings.Count(cond, "?"))...)
 	}
-	c.between(l.at, q)
+	if l.corrected {
+		c.betweenKnown(l.at, q)
+	} else {
+		c.between(l.at, q)
+	}
 	if q.After != "" {
 		var after int64
 		err := s.ro.QueryRowContext(ctx, "SELECT rowid FROM "+l.from+" WHERE "+l.key+"=?", q.After).Scan(&after)
@@ -129,7 +134,7 @@ func readPage[T any](ctx context.Context, s *Store, l *listing, q *view.Query, s
 // Sessions returns a page of sessions; the key is a session id.
 func (s *Store) Sessions(ctx context.Context, q view.Query) ([]ledger.Session, error) {
 	return readPage(ctx, s, &listing{
-		cols: sessionCols, from: "sessions", key: "session_id", at: "authorized_at", driver: true,
+		cols: sessionCols, from: "sessions", key: "session_id", at: "authorized_at", corrected: true, driver: true,
 		states: map[string]string{ // the second halves let a partial index be used
 			string(ledger.SessionOpen): "state='open' AND state<>'ended'", string(ledger.SessionOrphaned): "state='orphaned' AND state<>'ended'",
 			view.SessionClosed: "state='ended'",
@@ -139,7 +144,7 @@ func (s *Store) Sessions(ctx context.Context, q view.Query) ([]ledger.Session, e
 
 // Tickets returns a page of tickets; the key is a ticket id.
 func (s *Store) Tickets(ctx context.Context, q view.Query) ([]ledger.Ticket, error) {
-	return readPage(ctx, s, &listing{cols: ticketCols, from: "tickets", key: "ticket_id", at: "ended_at", driver: true}, &q,
+	return readPage(ctx, s, &listing{cols: ticketCols, from: "tickets", key: "ticket_id", at: "ended_at", corrected: true, driver: true}, &q,
 		func(r *sql.Rows) (ledger.Ticket, error) { return scanTicket(r) })
 }
 

@@ -65,6 +65,7 @@ type tables struct {
 	reservations, desired, commands, requests, replies                    table
 	cards, lists, groups, members                                         table
 	records, outbox, offsets, counters, settings, accounts, entries       table
+	unsure                                                                table
 }
 
 // The columns of each table, in the order in which rows are written (by Ledger and
@@ -109,6 +110,7 @@ func newTables() tables {
 		meters:       upsertTable("meters", "cp_id,connector", meterCols),
 		sessions:     upsertTable("sessions", "session_id", sessionCols),
 		tickets:      insertTable("tickets", ticketCols),
+		unsure:       upsertTable("unsure_times", "session_id,journal", "session_id,cp_id,journal,authorized_at,ended_at,stale"),
 		gaps:         upsertTable("gaps", "gap_id", gapCols),
 		alarms:       upsertTable("alarms", "alarm_id", alarmCols),
 		reservations: upsertTable("reservations", "reservation_id", reservationCols),

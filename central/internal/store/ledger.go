@@ -53,13 +53,14 @@ func (tx *Tx) Ledger(changes []ledger.Change) error {
 	if len(b.tickets) > 0 {
 		crashpoint.At(crashpoint.Ticketing)
 	}
-	return nil
+	return tx.knowTimes(b.unsure)
 }
 
 // ledgerRows are the values of changed rows, by table, as Tx.rows expects them.
 type ledgerRows struct {
 	points, journals, connectors, meters, open, ended, tickets, gaps, alarms []any
 	forgotten                                                                []ledger.BootDeleted
+	unsure                                                                   []any // of unsure_times
 }
 
 // add appends the row of a change.
@@ -137,6 +138,11 @@ func (b *ledgerRows) addSession(s *ledger.Session) {
 		string(s.ReservationID), string(s.Tariff), string(s.By), int64(s.Start), s.StartKnown, int64(s.Register),
 		s.Started, int64(s.AuthorizedAt), int64(s.StartedAt), int64(s.EndedAt), int64(s.FirstSeenAt), string(s.Reason),
 		s.Settled, list(s.Spans), int64(s.Limit.Energy), s.Limit.Amount)
+	for i := range s.Spans {
+		if sp := &s.Spans[i]; sp.Clock != "" {
+			b.unsure = append(b.unsure, string(s.ID), string(s.CPID), string(sp.Journal), int64(s.AuthorizedAt), int64(s.EndedAt), true)
+		}
+	}
 }
 
 func (b *ledgerRows) addGap(g *ledger.Gap) {

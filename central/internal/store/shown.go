@@ -112,7 +112,7 @@ func (a Archive) shownSessions(ctx context.Context, rows []ledger.Session) ([]vi
 func (a Archive) SumTickets(ctx context.Context, q view.Query, p view.Period) ([]view.TicketTotal, error) {
 	var c conditions
 	c.of(&q)
-	c.between("ended_at", &q)
+	c.betweenKnown("ended_at", &q)
 	form := map[view.Period]string{view.PeriodDay: "%Y-%m-%d", view.PeriodMonth: "%Y-%m", view.PeriodYear: "%Y"}[p]
 	return collect(ctx, a.s, "sum tickets", func(rows *sql.Rows) (t view.TicketTotal, err error) {
 		var cost money.Amount
@@ -120,7 +120,7 @@ func (a Archive) SumTickets(ctx context.Context, q view.Query, p view.Period) ([
 		cost.Currency = t.Currency
 		t.Cost = cost.Decimal()
 		return t, err
-	}, "SELECT strftime(?,iif(ended_at>0,ended_at,settled_at)/1000,'unixepoch') AS period,currency,count(*) FILTER (WHERE corrects=''),sum(energy_wh),sum(cost_minor) "+
+	}, "SELECT strftime(?,iif(ended_at>0,coalesce((SELECT u.ended_at FROM unsure_times u WHERE u.session_id=tickets.session_id LIMIT 1),ended_at),settled_at)/1000,'unixepoch') AS period,currency,count(*) FILTER (WHERE corrects=''),sum(energy_wh),sum(cost_minor) "+
 		"FROM tickets"+c.String()+" GROUP BY period,currency ORDER BY period DESC,currency LIMIT ?", slices.Concat([]any{form}, c.args, []any{maxTotals})...)
 }
 

@@ -80,16 +80,18 @@ const maxPreview = 1000
 // PreviewTariff prices the latest sessions that ended from q.From to q.To, at most
 // maxPreview, by other prices. Only sessions in the currency of the tariff count.
 func (a Archive) PreviewTariff(ctx context.Context, q view.Query, t ledger.Tariff) (view.TariffPreview, error) {
-	to := q.To
-	if to == 0 {
-		to = charge.MaxTime
+	if q.From == 0 {
+		q.From = 1 // those that have not ended have no place in the order
 	}
+	var c conditions
+	c.add("corrects='' AND currency=?", string(t.Currency))
+	c.betweenKnown("ended_at", &q)
 	past, err := collect(ctx, a.s, "read past sessions", func(r *sql.Rows) (p view.PastSession, err error) {
 		p.Session, err = scanSession(withCost{r, &p.Cost})
 		return p, err
 	}, "SELECT "+sessionCols+",(SELECT sum(cost_minor) FROM tickets WHERE tickets.session_id=sessions.session_id) FROM sessions "+
-		"WHERE state='ended' AND session_id IN (SELECT session_id FROM tickets WHERE corrects='' AND currency=? AND ended_at>=? AND ended_at<? "+
-		"ORDER BY ended_at DESC LIMIT ?) ORDER BY ended_at DESC", string(t.Currency), int64(max(q.From, 1)), int64(to), maxPreview+1)
+		"WHERE state='ended' AND session_id IN (SELECT session_id FROM tickets"+c.String()+
+		" ORDER BY ended_at DESC LIMIT ?) ORDER BY ended_at DESC", append(c.args, maxPreview+1)...)
 	if err != nil {
 		return view.TariffPreview{}, err
 	}

@@ -1,11 +1,15 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
 )
 
@@ -60,4 +64,61 @@ func (s *Store) unsureSessions(ctx context.Context, tickets []ledger.Ticket) (ma
 type timedSession struct {
 	endedAt charge.Time
 	note    ledger.ClockNote
+}
+
+// knownAtOnce is how many sessions knowTimes looks at: more are left by an upgrade and
+// by a rebuild alone, and the next transactions continue.
+const knownAtOnce = 200
+
+// knowTimes adds rows of unsure_times, and computes the times of those that are stale:
+// these, and the ones of a boot whose time has changed, as a trigger has noted. A time
+// that is not known stays as it was recorded.
+func (tx *Tx) knowTimes(rows []any) error {
+	if err := tx.rows(tx.w.tables.unsure, rows); err != nil {
+		return fmt.Errorf("write unsure times: %w", err)
+	}
+	stale, err := query(tx, func(r *sql.Rows) (ledger.Session, error) { return scanSession(r) }, "SELECT "+sessionCols+
+		" FROM sessions WHERE session_id IN (SELECT session_id FROM unsure_times WHERE stale=1 LIMIT ?)", knownAtOnce)
+	if err != nil {
+		return fmt.Errorf("read unsure times: %w", err)
+	}
+	for i := range stale {
+		s, err := tx.knownTimes(&stale[i])
+		if err == nil {
+			err = tx.exec("UPDATE unsure_times SET authorized_at=?,ended_at=?,stale=0 WHERE session_id=?",
+				int64(cmp.Or(s.AuthorizedAt, stale[i].AuthorizedAt)), int64(cmp.Or(s.EndedAt, stale[i].EndedAt)), string(s.ID))
+		}
+		if err != nil {
+			return fmt.Errorf("correct times: %w", err)
+		}
+	}
+	return nil
+}
+
+// knownTimes returns a session with its times as they are known in the transaction.
+func (tx *Tx) knownTimes(s *ledger.Session) (ledger.Session, error) {
+	var failed error
+	known, _ := s.CorrectTimes(func(id charge.JournalID) ledger.BootTime {
+		b, err := query(tx, func(r *sql.Rows) (b ledger.BootTime, err error) { return b, r.Scan(&b.At, &b.Clock, &b.Seq) },
+			"SELECT boot_at,boot_clock,boot_seq FROM journals WHERE cp_id=? AND journal=?", string(s.CPID), string(id))
+		if failed = errors.Join(failed, err); len(b) == 0 {
+			return ledger.BootTime{}
+		}
+		return b[0]
+	})
+	return known, failed
+}
+
+// betweenKnown restricts a time of sessions, or of the tickets of sessions, to those of
+// the query: as it was recorded, and where that clock was not synchronised, as it is
+// known now. column is authorized_at or ended_at.
+func (c *conditions) betweenKnown(column string, q *view.Query) {
+	var in conditions
+	in.between(column, q)
+	if len(in.where) == 0 {
+		return
+	}
+	within := strings.Join(in.where, " AND ")
+	c.add("("+within+" AND session_id NOT IN (SELECT session_id FROM unsure_times) OR "+
+		column+">0 AND session_id IN (SELECT session_id FROM unsure_times WHERE "+within+"))", append(in.args, in.args...)...)
 }
