@@ -144,7 +144,7 @@ func (f *fold) updateSession(s *Session, p wire.Payload) (stopped bool) {
 		}
 		s.Start, s.StartKnown, s.AuthorizedAt = p.Register, true, f.rec.At
 		s.Username, s.By, s.Tariff, s.ReservationID = p.Username, p.By, p.Tariff, p.ReservationID
-		s.Limit = charge.SessionLimit{Energy: p.Limit, Amount: p.LimitAmount}
+		s.Limit, s.Card = charge.SessionLimit{Energy: p.Limit, Amount: p.LimitAmount}, p.TokenHash
 	case *wire.ChargingStarted:
 		s.Started = true
 		if s.StartedAt == 0 || f.rec.At < s.StartedAt {

@@ -199,6 +199,7 @@ type Session struct {
 	FirstSeenAt   charge.Time      // when its first record arrived, by Central's clock; no part of the ticket
 	Reason        charge.StopReason
 	Limit         charge.SessionLimit // as the grant names it
+	Card          charge.TokenHash    // that began it; "": no card, or not known
 	Settled       bool                // ended by an operator; its later records lead to a correction ticket
 	Spans         []Span              // one for each journal with records of it, in the order of arrival
 }

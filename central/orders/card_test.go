@@ -233,3 +233,77 @@ func TestALateAnswerAboutAListEndsIt(t *testing.T) {
 		t.Errorf("%d commands without a change", got)
 	}
 }
+
+// TestABlockedCardEndsItsSession: whether the card is blocked before or after Central
+// learns of the session, before a restart of Central or while the charging point is away,
+// the session ends, and no other one of the same driver.
+func TestABlockedCardEndsItsSession(t *testing.T) {
+	t.Parallel()
+	yes, no := true, false
+	block := func(id cards.ID) orders.OperatorChangeCard { return orders.OperatorChangeCard{ID: id, Blocked: &yes} }
+	for name, c := range map[string]struct {
+		change func(cards.ID) orders.OperatorChangeCard
+		before bool // the change comes before the record of the session
+		away   bool // the charging point is not connected at the change
+		again  bool // Central starts again, before a command arrived
+		ends   bool
+	}{
+		"blocked":              {change: block, ends: true},
+		"deleted":              {change: func(id cards.ID) orders.OperatorChangeCard { return orders.OperatorChangeCard{ID: id, Delete: true} }, ends: true},
+		"blocked before":       {change: block, before: true, ends: true},
+		"while away":           {change: block, away: true, ends: true},
+		"a restart of Central": {change: block, again: true, ends: true},
+		"not in the list":      {change: func(id cards.ID) orders.OperatorChangeCard { return orders.OperatorChangeCard{ID: id, Offline: &no} }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, 1, 2, orders.Config{})
+			id := w.issueCard(1, "ana")
+			a := w.agents["CP_1"]
+			begin := func() {
+				for k, session := range map[charge.ConnectorID]charge.SessionID{1: "s1", 2: "s2"} {
+					a.cp.Now = w.now
+					if k == 1 {
+						a.cp.Connectors[k].Card = hashOf(1)
+					}
+					a.cp.Plug(k)
+					a.cp.Grant(k, session, "ana", "")
+					a.cp.Begin(k)
+				}
+				w.sync()
+			}
+			if !c.before {
+				begin()
+			}
+			if c.away {
+				w.live["CP_1"] = ledger.Offline
+			}
+			w.noCommands["CP_1"] = c.again
+			w.operator(c.change(id))
+			if c.again {
+				w.restart()
+				w.noCommands["CP_1"] = false
+			}
+			if c.before {
+				begin()
+			}
+			w.pass(5000)
+			if c.away {
+				if s, _ := w.Session("s1"); s.State != ledger.SessionOpen {
+					t.Fatal("ended without a connection")
+				}
+				w.live["CP_1"] = ledger.Online
+				w.back("CP_1")
+			}
+			w.pass(70_000)
+			s1, _ := w.Session("s1")
+			s2, _ := w.Session("s2")
+			if ended := s1.State == ledger.SessionEnded && s1.Reason == charge.StopDeauthorized; ended != c.ends || s2.State != ledger.SessionOpen {
+				t.Errorf("of the card: %s %q; of the driver without it: %s", s1.State, s1.Reason, s2.State)
+			}
+			if n := len(w.ofType(wire.CommandStop)); n > 12 || (n > 0) != c.ends {
+				t.Errorf("%d sendings of STOP", n)
+			}
+		})
+	}
+}

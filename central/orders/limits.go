@@ -111,11 +111,11 @@ func limited(cp *ledger.CP) (all []*ledger.Session) {
 	return all
 }
 
-// watchLimits makes the charging points due whose sessions have an amount: after a
-// start of Central no row is loaded for them.
+// watchLimits makes the charging points due whose sessions have an amount, or a card
+// that is blocked: after a start of Central no row is loaded for them.
 func (x *step) watchLimits() {
 	for cp := range x.v.CPs() {
-		if len(limited(cp)) > 0 {
+		if len(limited(cp))+len(x.blocked(cp)) > 0 {
 			x.s.point(cp.ID).due = dueNow
 		}
 	}

@@ -176,6 +176,7 @@ func (x *step) reconcile(id charge.CPID) {
 		}
 		x.stopEndedSessions(cp)
 		x.stopAtLimits(cp)
+		x.stopBlocked(cp)
 		x.reconcileAvailability(cp)
 		x.reconcileList(cp)
 	}

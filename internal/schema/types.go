@@ -157,7 +157,7 @@ func special(field string) *node {
 		return &node{Type: typeNumber, Above: new(int64(0))}
 	// Empty is the same as absent.
 	case "Stop.reason":
-		return oneOf("", string(charge.StopRemote), string(charge.StopLimitReached))
+		return oneOf("", string(charge.StopRemote), string(charge.StopLimitReached), string(charge.StopDeauthorized))
 	case "Suspended.by":
 		return oneOf("ev", "evse")
 	// Texts that the decoder treats as identifiers.

@@ -262,7 +262,7 @@ func (o *Stop) validate(c *check) {
 	c.require("session_id")
 	c.id("session_id", string(o.SessionID))
 	if o.Reason != "" {
-		c.oneOf("reason", string(o.Reason), string(charge.StopRemote), string(charge.StopLimitReached))
+		c.oneOf("reason", string(o.Reason), string(charge.StopRemote), string(charge.StopLimitReached), string(charge.StopDeauthorized))
 	}
 }
 

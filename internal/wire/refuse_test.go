@@ -101,6 +101,7 @@ func TestRefusesLimits(t *testing.T) {
 		{"START", `"username":"ana","limit_wh":-5`, "data.limit_wh"},
 		{"START", `"username":"ana","limit_amount":0`, "data.limit_amount"},
 		{"STOP", `"reason":"limit_reached"`, ""},
+		{"STOP", `"reason":"deauthorized"`, ""},
 		{"STOP", `"reason":"unplugged"`, "data.reason"},
 	} {
 		m, err := wire.DecodeCommand(fmt.Appendf(nil, command, c.kind, c.data))

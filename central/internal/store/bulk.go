@@ -82,7 +82,7 @@ const (
 		"first_at,last_at,last_journal,last_uptime_ms,before_known,before_counted_wh,before_last_wh,before_at," +
 		"before_journal,before_uptime_ms,rated_w,register_wh,boot,session_id"
 	sessionCols = "session_id,cp_id,connector,state,username,reservation_id,tariff,by,start_wh,start_known,register_wh," +
-		"started,authorized_at,started_at,ended_at,first_seen_at,reason,settled,spans,limit_wh,limit_amount"
+		"started,authorized_at,started_at,ended_at,first_seen_at,reason,settled,spans,limit_wh,limit_amount,card"
 	ticketCols = "ticket_id,session_id,cp_id,connector,username,reservation_id,tariff,start_wh,stop_wh,energy_wh," +
 		"cost_minor,currency,duration_sec,idle_sec,started,authorized_at,ended_at,reason,settled_at,corrects,settled_journal,settled_seq"
 	// The last two columns of a gap follow from the others; they are for queries.

@@ -137,7 +137,7 @@ func (b *ledgerRows) addSession(s *ledger.Session) {
 	*rows = append(*rows, string(s.ID), string(s.CPID), int64(s.Connector), string(s.State), string(s.Username),
 		string(s.ReservationID), string(s.Tariff), string(s.By), int64(s.Start), s.StartKnown, int64(s.Register),
 		s.Started, int64(s.AuthorizedAt), int64(s.StartedAt), int64(s.EndedAt), int64(s.FirstSeenAt), string(s.Reason),
-		s.Settled, list(s.Spans), int64(s.Limit.Energy), s.Limit.Amount)
+		s.Settled, list(s.Spans), int64(s.Limit.Energy), s.Limit.Amount, string(s.Card))
 	for i := range s.Spans {
 		if sp := &s.Spans[i]; sp.Clock != "" {
 			b.unsure = append(b.unsure, string(s.ID), string(s.CPID), string(sp.Journal), int64(s.AuthorizedAt), int64(s.EndedAt), true)

@@ -189,7 +189,7 @@ func scanConnector(r scanner) (cp charge.CPID, k ledger.Connector, err error) {
 func scanSession(r scanner) (v ledger.Session, err error) {
 	err = r.Scan(&v.ID, &v.CPID, &v.Connector, &v.State, &v.Username, &v.ReservationID, &v.Tariff, &v.By, &v.Start,
 		&v.StartKnown, &v.Register, &v.Started, &v.AuthorizedAt, &v.StartedAt, &v.EndedAt, &v.FirstSeenAt, &v.Reason,
-		&v.Settled, jsonOf{&v.Spans}, &v.Limit.Energy, &v.Limit.Amount)
+		&v.Settled, jsonOf{&v.Spans}, &v.Limit.Energy, &v.Limit.Amount, &v.Card)
 	v.Spans = nilIfEmpty(v.Spans)
 	return v, err
 }

@@ -65,7 +65,7 @@ func (s *Server) cardRoutes(api huma.API) {
 	one(s, api, "get-card", "/cards/{id}", "One card", "unknown_card", byID(s.archive.Card), idTag)
 	huma.Register(api, order("add-card", "/cards", "Issue a card to a driver", http.StatusCreated), s.addCard)
 	change := order("change-card", "/cards/{id}", "Block or unblock a card, or change its end, its limits or its label", http.StatusOK)
-	change.Description = "Every charging point that is connected gets the change at once; one that is not, when it connects."
+	change.Description = "Every charging point that is connected gets the change at once; one that is not, when it connects. The session that a blocked card began ends."
 	huma.Register(api, change, s.changeCard)
 	huma.Register(api, order("delete-card", "/cards/{id}/delete", "Delete a card: its driver, label and digits are forgotten", http.StatusOK),
 		func(ctx context.Context, in *idInput) (*orderOutput, error) {

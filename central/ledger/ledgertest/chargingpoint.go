@@ -22,6 +22,7 @@ type Connector struct {
 	Session   charge.SessionID
 	Start     charge.WattHours    // register at the grant of Session
 	Limit     charge.SessionLimit // of the next grant
+	Card      charge.TokenHash    // that begins the next session; "": none
 	User      charge.Username
 	Reserved  charge.ReservationID // the reservation that Session used; "": none
 	Tariff    charge.TariffVersion
@@ -167,7 +168,8 @@ func (cp *ChargingPoint) Grant(id charge.ConnectorID, session charge.SessionID, 
 	o := cp.Connectors[id]
 	o.Session, o.Start, o.User, o.Tariff, o.Reserved = session, o.Register, user, tariff, ""
 	a := &wire.Authorized{By: wire.GrantOrder, Username: user, Register: o.Register, Tariff: tariff, Limit: o.Limit.Energy, LimitAmount: o.Limit.Amount}
-	o.Limit = charge.SessionLimit{}
+	a.TokenHash = o.Card
+	o.Limit, o.Card = charge.SessionLimit{}, ""
 	if o.Held != nil {
 		a.By, a.ReservationID, o.Reserved = wire.GrantReservation, o.Held.ReservationID, o.Held.ReservationID
 		o.Held = nil

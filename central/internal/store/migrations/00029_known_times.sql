@@ -2,6 +2,10 @@
 -- The outbox is read topic by topic, so that one that is blocked does not block others.
 CREATE INDEX outbox_by_topic ON outbox (topic, id);
 
+-- The card that began a session: when it is blocked, the session ends. '' for those
+-- of older versions.
+ALTER TABLE sessions ADD COLUMN card TEXT NOT NULL DEFAULT '';
+
 -- Sessions with a time of a clock that was not synchronised, by the boots of that clock,
 -- with the times of grant and stop as they are known now. A period selects a session and
 -- its tickets by them. stale: they are to be computed again.
@@ -33,4 +37,5 @@ END;
 -- +goose Down
 DROP TRIGGER boot_has_other_time;
 DROP TABLE unsure_times;
+ALTER TABLE sessions DROP COLUMN card;
 DROP INDEX outbox_by_topic;

@@ -175,7 +175,7 @@ export interface paths {
         put?: never;
         /**
          * Block or unblock a card, or change its end, its limits or its label
-         * @description Every charging point that is connected gets the change at once; one that is not, when it connects.
+         * @description Every charging point that is connected gets the change at once; one that is not, when it connects. The session that a blocked card began ends.
          */
         post: operations["change-card"];
         delete?: never;

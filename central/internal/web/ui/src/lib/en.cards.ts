@@ -27,7 +27,7 @@ export const cards = {
   notListed: 'only with a connection',
   block: 'Block',
   blockTitle: (name: string) => `Block the card of ${name}?`,
-  blockText: 'Charging points with a connection refuse it at once, others when they connect. A session that runs goes on.',
+  blockText: 'Charging points with a connection refuse it at once, others when they connect. A session that it began ends.',
   unblock: 'Unblock',
   unblockTitle: (name: string) => `Unblock the card of ${name}?`,
   unblockText: 'It charges again at once.',

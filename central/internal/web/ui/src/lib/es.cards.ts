@@ -29,7 +29,7 @@ export const cards: typeof en = {
   notListed: 'solo con conexión',
   block: 'Bloquear',
   blockTitle: (name: string) => `¿Bloquear la tarjeta de ${name}?`,
-  blockText: 'Los puntos de carga con conexión la rechazan enseguida, los demás cuando se conecten. Una sesión en curso continúa.',
+  blockText: 'Los puntos de carga con conexión la rechazan enseguida, los demás cuando se conecten. La sesión que inició termina.',
   unblock: 'Desbloquear',
   unblockTitle: (name: string) => `¿Desbloquear la tarjeta de ${name}?`,
   unblockText: 'Vuelve a cargar enseguida.',
