@@ -22,8 +22,8 @@ func (o observed) ContactChanged(n charge.ConnectorID, closed bool) {
 }
 
 // PowerWithheld implements control.Reports.
-func (o observed) PowerWithheld(n charge.ConnectorID, reason string) {
-	o.inbox.put(point.PowerWithheld{Connector: n, Reason: reason})
+func (o observed) PowerWithheld(n charge.ConnectorID, reason, input string) {
+	o.inbox.put(point.PowerWithheld{Connector: n, Reason: reason, Input: input})
 }
 
 // LimitApplied implements control.Reports.

@@ -14,6 +14,7 @@ import (
 	"github.com/carga-ev/carga/agent/internal/recorder"
 	"github.com/carga-ev/carga/agent/journal"
 	"github.com/carga-ev/carga/agent/journal/journaltest"
+	core "github.com/carga-ev/carga/agent/point"
 	"github.com/carga-ev/carga/hal/sim"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
@@ -88,6 +89,57 @@ func TestReplayOfASession(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestReplayExplainsEachOpening: the cause of each opening of the contactor is in the
+// timeline before it, also where the control loop opened by itself.
+func TestReplayExplainsEachOpening(t *testing.T) {
+	for name, c := range map[string]struct {
+		open func(p *point)
+		want core.Event
+	}{
+		"a safety input": {
+			func(p *point) { p.do(p.board.Inject(1, charge.FaultSafetyInput)) },
+			core.PowerWithheld{Connector: 1, Reason: "safety_input", Input: "pilot"},
+		},
+		"a trip":      {func(p *point) { p.do(p.board.Inject(1, charge.FaultGroundFault)) }, core.FaultSeen{Connector: 1, Fault: charge.FaultGroundFault}},
+		"the stop":    {func(p *point) { p.do(p.board.Inject(1, charge.FaultEmergencyStop)) }, core.FaultSeen{Connector: 1, Fault: charge.FaultEmergencyStop}},
+		"the vehicle": {func(p *point) { p.do(p.board.Ask(1, false)) }, core.PilotChanged{Connector: 1, Pilot: charge.PilotB}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPoint(t, func(c *app.Config, _ *sim.Config) { c.Policies.FreeVend = true })
+				ring := p.recorded()
+				p.play(func() {
+					p.start()
+					p.ready()
+					p.do(p.board.Plug(1))
+					p.status(time.Minute, charge.StatusCharging)
+					time.Sleep(10 * time.Second)
+					c.open(p)
+					p.within(10*time.Second, "open", func() bool { return !p.outlet().Closed })
+					p.do(p.board.Repair(1)) // so that the contact can be read again
+					time.Sleep(10 * time.Second)
+				})
+				var events []core.Event
+				if _, err := recorder.Replay(ring, func(i recorder.Item) error {
+					if e, ok := i.Event.(core.PilotChanged); ok {
+						e.NewSession = ""
+						i.Event = e
+					}
+					events = append(events, i.Event)
+					return nil
+				}); err != nil {
+					t.Fatal(err)
+				}
+				closed := slices.Index(events, core.Event(core.ContactChanged{Connector: 1, Closed: true}))
+				opened := slices.Index(events[max(closed, 0):], core.Event(core.ContactChanged{Connector: 1}))
+				if closed < 0 || opened < 0 || !slices.Contains(events[closed:closed+opened], c.want) {
+					t.Errorf("closed at %d, opened %d steps later; no %+v between", closed, opened, c.want)
+				}
+			})
+		})
+	}
 }
 
 // TestReplayOfAFullJournal: that there is space again is known by a check of the disk

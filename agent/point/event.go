@@ -38,10 +38,12 @@ type (
 	}
 
 	// PowerWithheld means that the control loop withholds power for a reason that
-	// may pass; with an empty reason, that it no longer does.
+	// may pass; with an empty reason, that it no longer does. Input is the input that is
+	// bad, for the flight recorder: nothing is decided by it.
 	PowerWithheld struct {
 		Connector charge.ConnectorID
 		Reason    string
+		Input     string `json:",omitempty"`
 	}
 
 	// LimitApplied is the lowest limit of a connector's current, with those that the

@@ -218,7 +218,7 @@ func TestLock(t *testing.T) {
 	t.Run("unreadable", func(t *testing.T) {
 		b := newBench(t, fitted)
 		b.in.LockIn.OK = false
-		if b.tick(); b.v.Close || b.v.Withheld != safety.ReasonInput {
+		if b.tick(); b.v.Close || b.v.Withheld != safety.ReasonInput || b.v.Input != "lock" {
 			t.Errorf("got %+v, want open", b.v)
 		}
 	})
@@ -465,7 +465,7 @@ func TestHeat(t *testing.T) {
 		for _, fitted := range []safety.Fitted{steered, {Thermal: true, Cutout: true}} {
 			b := newBench(t, fitted)
 			b.in.ThermalIn.Age = 10*time.Second + 1
-			if b.tick(); b.v.Close || b.v.Withheld != safety.ReasonInput {
+			if b.tick(); b.v.Close || b.v.Withheld != safety.ReasonInput || b.v.Input != "temperature" {
 				t.Errorf("%+v: got %+v, want open", fitted, b.v)
 			}
 			b.run(time.Second)
@@ -517,7 +517,7 @@ func TestCable(t *testing.T) {
 	} {
 		b := newBench(t, safety.Fitted{Cable: true})
 		change(&b.in)
-		if b.tick(); b.v.Close || b.v.Withheld != safety.ReasonInput {
+		if b.tick(); b.v.Close || b.v.Withheld != safety.ReasonInput || b.v.Input != "cable" {
 			t.Errorf("%s: got %+v, want open", name, b.v)
 		}
 	}

@@ -218,6 +218,7 @@ type Verdict struct {
 	Close    bool            // the contactor's command of this tick
 	Faults   charge.FaultSet // present now
 	Withheld string          // why power is withheld without a fault; empty: it is not
+	Input    string          // with ReasonInput: the first input that is bad
 	Late     bool            // the tick came too late: the keeper is not kicked
 
 	Lock      bool             // the command of the lock
@@ -243,7 +244,8 @@ const (
 func Step(l Limits, s State, in Inputs) (State, Verdict) {
 	v := Verdict{Late: in.Gap > l.MaxGap}
 	s.resetLatches(l, &in)
-	bad := in.anyBad(l)
+	input := in.badInput(l)
+	bad := input != ""
 	s.watchContact(l, &in)
 	s.watchStop(l, &in)
 	s.watchHeat(l, &in)
@@ -260,7 +262,7 @@ func Step(l Limits, s State, in Inputs) (State, Verdict) {
 	}
 	switch {
 	case bad:
-		v.Withheld = ReasonInput
+		v.Withheld, v.Input = ReasonInput, input
 	case v.Late:
 		v.Withheld = ReasonLate
 	case in.Now < s.closeFrom:
@@ -301,10 +303,27 @@ func (s *State) resetLatches(l Limits, in *Inputs) {
 	}
 }
 
-// anyBad reports whether an input that must be readable is not.
-func (in *Inputs) anyBad(l Limits) bool {
-	return in.WriteFailed || in.PilotIn.bad(l) || in.EStopIn.bad(l) || in.ContactIn.bad(l) || in.TrippedIn.bad(l) ||
-		in.Fitted.Lock && in.LockIn.bad(l) || in.cableBad(l) || in.heatUnknown(l)
+// badInput names the first input that must be readable and is not; empty: all are.
+func (in *Inputs) badInput(l Limits) string {
+	switch {
+	case in.WriteFailed:
+		return "contactor_output"
+	case in.PilotIn.bad(l):
+		return "pilot"
+	case in.EStopIn.bad(l):
+		return "emergency_stop"
+	case in.ContactIn.bad(l):
+		return "contactor_feedback"
+	case in.TrippedIn.bad(l):
+		return "protection"
+	case in.Fitted.Lock && in.LockIn.bad(l):
+		return "lock"
+	case in.cableBad(l):
+		return "cable"
+	case in.heatUnknown(l):
+		return "temperature"
+	}
+	return ""
 }
 
 func requestsPower(in *Inputs) bool {

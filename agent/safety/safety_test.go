@@ -72,8 +72,12 @@ func TestOpensInTheTickThatShowsIt(t *testing.T) {
 			in := well(now)
 			c.change(&in)
 			s, v := safety.Step(safety.DefaultLimits(), s, in)
-			if v.Close || v.Withheld != c.hold || v.Faults != set(c.fault) || v.Late != (c.hold == safety.ReasonLate) {
-				t.Errorf("got %+v, want open, hold %q, fault %q", v, c.hold, c.fault)
+			input := map[string]string{
+				"pilot unreadable": "pilot", "pilot stale": "pilot", "stop unreadable": "emergency_stop", "protection stale": "protection",
+				"feedback unreadable": "contactor_feedback", "output not written": "contactor_output",
+			}[name]
+			if v.Close || v.Withheld != c.hold || v.Input != input || v.Faults != set(c.fault) || v.Late != (c.hold == safety.ReasonLate) {
+				t.Errorf("got %+v, want open, hold %q by %q, fault %q", v, c.hold, input, c.fault)
 			}
 			_, v = safety.Step(safety.DefaultLimits(), s, well(now+tick))
 			if again := c.hold == "" && c.fault != charge.FaultEmergencyStop; v.Close != again {

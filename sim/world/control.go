@@ -162,7 +162,7 @@ func (m *controlled) reportChanges(in safety.Inputs, v safety.Verdict) {
 	}
 	if v.Withheld != m.withheld {
 		m.withheld = v.Withheld
-		b.step(point.PowerWithheld{Connector: id, Reason: v.Withheld})
+		b.step(point.PowerWithheld{Connector: id, Reason: v.Withheld, Input: v.Input})
 		b.wakeControlLoop()
 	}
 	if in.PilotIn.OK && (first || in.Pilot != m.pilot) {

@@ -35,7 +35,7 @@ func (o *observed) ContactChanged(_ charge.ConnectorID, closed bool) {
 	o.closed = closed
 }
 
-func (o *observed) PowerWithheld(_ charge.ConnectorID, reason string) {
+func (o *observed) PowerWithheld(_ charge.ConnectorID, reason, _ string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.withheld = reason

@@ -11,8 +11,9 @@ import (
 type Reports interface {
 	PilotChanged(n charge.ConnectorID, p charge.PilotState)
 	ContactChanged(n charge.ConnectorID, closed bool)
-	// PowerWithheld has an empty reason when power is no longer withheld.
-	PowerWithheld(n charge.ConnectorID, reason string)
+	// PowerWithheld has an empty reason when power is no longer withheld. input is the
+	// input that was bad first, if one was.
+	PowerWithheld(n charge.ConnectorID, reason, input string)
 	// LimitApplied is the lowest limit of the current.
 	LimitApplied(n charge.ConnectorID, l charge.Limit)
 	FaultSeen(n charge.ConnectorID, f charge.Fault)
@@ -41,7 +42,7 @@ func (r *reported) report(to Reports, n charge.ConnectorID, in safety.Inputs, v 
 	}
 	if v.Withheld != r.withheld {
 		r.withheld = v.Withheld
-		to.PowerWithheld(n, v.Withheld)
+		to.PowerWithheld(n, v.Withheld, v.Input)
 	}
 	if in.PilotIn.OK && (first || in.Pilot != r.pilot) {
 		r.pilot = in.Pilot
