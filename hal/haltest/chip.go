@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 )
 
 // Chip is a strict fake of a GPIO chip as the kernel presents it: misuse that
@@ -26,6 +27,7 @@ type Chip struct {
 	mu      sync.Mutex // guards what follows
 	lines   map[string]*line
 	readErr error
+	late    func() time.Duration // of each reading; nil: it is at once
 }
 
 // line is one pin of the chip.
@@ -87,6 +89,14 @@ func (c *Chip) FailReads(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.readErr = err
+}
+
+// LateReads makes every reading later by what late returns, as on a computer that is
+// busy; nil ends that.
+func (c *Chip) LateReads(late func() time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.late = late
 }
 
 // FailWrites makes every write of one line return err, without an effect; nil
@@ -220,6 +230,11 @@ func (s *Lines) Read(mask uint64) (uint64, error) {
 	if s.output {
 		s.chip.t.Errorf("read of the outputs %v: it would make them inputs, and the relay would move", s.names)
 		return 0, errors.New("operation not permitted")
+	}
+	if late := s.chip.late; late != nil {
+		s.chip.mu.Unlock()
+		time.Sleep(late())
+		s.chip.mu.Lock()
 	}
 	if s.chip.readErr != nil {
 		return 0, s.chip.readErr

@@ -10,27 +10,34 @@ import (
 	"github.com/carga-ev/carga/hal"
 )
 
-// samplePeriod is the least time between two readings that count.
-const samplePeriod = 5 * time.Millisecond
+// samplePeriod is the least time between two readings that count. A ticker may be early
+// by tickSlack, after it was late.
+const (
+	samplePeriod = 5 * time.Millisecond
+	tickSlack    = time.Millisecond
+)
 
 // contact debounces one input in samples.
 type contact struct {
 	bit    gpio.GPIOValue
-	closed bool // the level of the last agreeing samples
-	known  bool // closed is the present level
-	next   bool // the level of the latest samples
-	count  int  // how many of them in a row
+	closed bool          // the level of the last agreeing samples
+	known  bool          // closed is the present level
+	next   bool          // the level of the latest samples
+	count  int           // how many of them in a row
+	since  time.Duration // the first of them
 }
 
-// sample applies one reading. After a gap in the readings the old level counts
-// only if the new reading agrees with it.
-func (c *contact) sample(closed bool, need int, gap bool) {
-	if closed != c.next {
-		c.next, c.count = closed, 0
+// sample applies one reading. A level counts when need readings in a row agree, over
+// the time that these take: readings that follow a late one at once prove nothing more.
+// After a gap in the readings the old level counts only if the new reading agrees with
+// it.
+func (c *contact) sample(now time.Duration, closed bool, need int, gap bool) {
+	if closed != c.next || c.count == 0 {
+		c.next, c.count, c.since = closed, 0, now
 	}
 	c.count = min(c.count+1, need)
 	switch {
-	case c.count >= need:
+	case c.count >= need && now-c.since >= time.Duration(need-1)*samplePeriod-tickSlack:
 		c.closed, c.known = closed, true
 	case gap && closed != c.closed:
 		c.known = false
@@ -123,7 +130,7 @@ func (in *inputs) sampleLocked(now time.Duration) {
 	in.stamp = hal.Stamp{Mono: now, Seq: in.stamp.Seq + 1}
 	for i := range in.contacts {
 		c := &in.contacts[i]
-		c.sample(levels&c.bit == 0, in.need, gap) // a closed contact pulls its pin low
+		c.sample(now, levels&c.bit == 0, in.need, gap) // a closed contact pulls its pin low
 	}
 }
 

@@ -396,6 +396,39 @@ func TestAChatteringContactCountsOnceItIsSteady(t *testing.T) {
 	})
 }
 
+// TestHowLongAContactMustLast: read each 10 ms, as the control loop does, a change of
+// less than 20 ms is never an event, one of more than 30 ms always is, at every phase.
+func TestHowLongAContactMustLast(t *testing.T) {
+	for lasts, want := range map[time.Duration]charge.PilotState{20*time.Millisecond - 1: charge.PilotA, 30*time.Millisecond + 1: charge.PilotB} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t, wiring())
+			board := mustNew(t, b.cfg, computer(b.chip))
+			defer func() { _ = board.Close() }()
+			c, _ := board.Connector(1)
+			for phase := range 40 {
+				time.AfterFunc(100*time.Millisecond+time.Duration(phase)*250*time.Microsecond, func() {
+					b.chip.Drive("GPIO22", false)
+					time.AfterFunc(lasts, func() { b.chip.Drive("GPIO22", true) })
+				})
+				got := charge.PilotA
+				for range 20 {
+					time.Sleep(10 * time.Millisecond)
+					s, _, err := c.Pilot().State()
+					if err != nil {
+						t.Fatal(err)
+					}
+					if s != charge.PilotA {
+						got = s
+					}
+				}
+				if got != want {
+					t.Errorf("%v at phase %d: got %v, want %v", lasts, phase, got, want)
+				}
+			}
+		})
+	}
+}
+
 func TestALevelAfterAPauseIsNotTrusted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, wiring())

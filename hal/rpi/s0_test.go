@@ -2,6 +2,7 @@ package rpi_test
 
 import (
 	"errors"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -139,6 +140,66 @@ func TestAPowerCutLosesNoEnergyThatWasRead(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// lateness is how late the readings of a busy computer come.
+func lateness(seed uint64) map[string]func() time.Duration {
+	random := rand.New(rand.NewPCG(seed, 2))
+	reading := 0
+	return map[string]func() time.Duration{
+		"in time":              func() time.Duration { return 0 },
+		"each up to 5 ms late": func() time.Duration { return time.Duration(random.Int64N(int64(5 * time.Millisecond))) },
+		"each tenth 10 ms late": func() time.Duration {
+			if reading++; reading%10 > 0 {
+				return 0
+			}
+			return 10 * time.Millisecond
+		},
+	}
+}
+
+// TestNoPulseIsLostAtTheHighestRate: pulses and pauses as short as S0 allows, at every
+// phase of the readings, also while these are late.
+func TestNoPulseIsLostAtTheHighestRate(t *testing.T) {
+	for name, late := range lateness(1) {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newCounted(t, filepath.Join(t.TempDir(), "register"))
+				c.chip.LateReads(late)
+				const n = 5_000
+				for range n {
+					c.pulses(1, 60*time.Millisecond+rand.N(time.Millisecond))
+				}
+				c.wantRegister(n, "after pulses of 30 ms")
+				if err := c.board.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+// TestADisturbanceBesideLateReadingsIsNoEnergy: several readings right after a late one
+// are not taken for a long pulse.
+func TestADisturbanceBesideLateReadingsIsNoEnergy(t *testing.T) {
+	for name, late := range lateness(2) {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newCounted(t, filepath.Join(t.TempDir(), "register"))
+				c.chip.LateReads(late)
+				for range 5_000 {
+					c.chip.Drive("GPIO6", false)
+					time.Sleep(8 * time.Millisecond)
+					c.chip.Drive("GPIO6", true)
+					time.Sleep(50*time.Millisecond + rand.N(5*time.Millisecond))
+				}
+				c.wantRegister(0, "after 5000 spikes of 8 ms")
+				if err := c.board.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
 }
 
 func TestADisturbanceIsNoEnergy(t *testing.T) {

@@ -16,7 +16,8 @@ import (
 //
 // A closing counts after pulseSamples equal readings, as does an opening, so a
 // pulse must be longer than 15 ms and a pause too; S0 (IEC 62053-31) guarantees 30
-// ms of each. Edges of the driver would count a disturbance as energy: they have
+// ms of each. So one reading in a pulse may be 10 ms late, or each of them 5 ms,
+// before it can be lost. Edges of the driver would count a disturbance as energy: they have
 // no time, so they cannot be debounced. What is missed while the process does not
 // run is missing energy, never energy that did not flow.
 type watched struct {
@@ -60,11 +61,11 @@ func (w *watched) sample() {
 		return
 	}
 	w.err = nil
+	now := time.Since(w.start)
 	for i := range w.contacts {
 		c := &w.contacts[i]
 		was := c.closed || !c.known // a contact that is closed at the start has not been closed now
-		c.sample(levels&c.bit == 0, pulseSamples, false)
-		now := time.Since(w.start)
+		c.sample(now, levels&c.bit == 0, pulseSamples, false)
 		switch {
 		case c.closed && !was:
 			w.closedAt[i] = now
