@@ -214,14 +214,24 @@ func (v *visit) testRules(ctx context.Context, chosen func(check.Rule) bool) (bo
 
 // identify is agent identify.
 func identify(ctx context.Context, v *visit) (bool, error) {
+	noLight := func(err error) error { return fmt.Errorf("front panel: %w: there is no light to blink", err) }
 	panel, err := v.board.Panel()
 	if err != nil {
-		return false, fmt.Errorf("front panel: %w: there is no light to blink", err)
+		return false, noLight(err)
 	}
 	show := func(l hal.Light) error {
 		var errs []error
+		fitted := false
 		for n := range v.board.Info().Connectors {
-			errs = append(errs, panel.Show(charge.ConnectorID(n+1), l))
+			err := panel.Show(charge.ConnectorID(n+1), l)
+			if errors.Is(err, hal.ErrNotFitted) {
+				continue
+			}
+			fitted = true
+			errs = append(errs, err)
+		}
+		if !fitted {
+			return noLight(hal.ErrNotFitted)
 		}
 		return errors.Join(errs...)
 	}

@@ -358,7 +358,8 @@ func ParseUID(s string) (string, error) {
 type FrontPanel interface {
 	// Presses returns the channel of pressed buttons, as Tokens does for cards.
 	Presses() <-chan Press
-	// Show sets the lights of one connector. It returns at once.
+	// Show sets the lights of one connector. It returns at once. A connector without
+	// lights is ErrNotFitted.
 	Show(n charge.ConnectorID, l Light) error
 }
 

@@ -113,7 +113,7 @@ func (r *running) configure(id charge.JournalID) point.Config {
 	info, p, i := r.board.Info(), r.cfg.Policies, r.cfg.Intervals
 	c := point.Config{
 		CP: r.cfg.CPID, Journal: id, Agent: buildinfo.Version(), Name: r.cfg.Name, Place: r.cfg.Place,
-		Capabilities: []string{"reserve", "remote_start", "limit", wire.CapabilityCardLimits}, Simulated: r.operator.simulator != nil, Panel: r.panel.device != nil,
+		Capabilities: []string{"reserve", "remote_start", "limit", wire.CapabilityCardLimits}, Simulated: r.operator.simulator != nil, Lights: r.panel.lights,
 		Policy: connector.Policy{
 			Resume: p.Resume, ReservedPlugStarts: p.ReservedPlugStarts, FreeVend: p.FreeVend, Vent: info.Vent, Steered: info.Steered,
 			Lock:  slices.ContainsFunc(r.outlets, (*control.Outlet).HasLock),

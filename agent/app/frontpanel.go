@@ -25,12 +25,13 @@ const (
 // buttons. It is optional.
 type frontPanel struct {
 	device   hal.FrontPanel // nil: none is fitted
+	lights   []bool         // by connector: whether it has any
 	identify []atomic.Int64 // by connector: until then, in nanoseconds since the boot
 	shown    []hal.Light    // owned by run; so is failed
 	failed   bool           // the last light could not be set
 }
 
-// openPanel gets the buttons and lights.
+// openPanel gets the buttons and lights. The lights are off then.
 func (r *running) openPanel() error {
 	device, err := r.board.Panel()
 	switch {
@@ -39,7 +40,11 @@ func (r *running) openPanel() error {
 	case err != nil:
 		return fmt.Errorf("front panel: %w", err)
 	}
-	r.panel = frontPanel{device: device, identify: make([]atomic.Int64, len(r.outlets)), shown: make([]hal.Light, len(r.outlets))}
+	n := len(r.outlets)
+	r.panel = frontPanel{device: device, lights: make([]bool, n), identify: make([]atomic.Int64, n), shown: make([]hal.Light, n)}
+	for i := range n {
+		r.panel.lights[i] = !errors.Is(device.Show(charge.ConnectorID(i+1), hal.LightOff), hal.ErrNotFitted)
+	}
 	return nil
 }
 
@@ -98,7 +103,7 @@ func (r *running) show(want func(i int) hal.Light) {
 	var errs error
 	for i := range p.shown {
 		l := want(i)
-		if l == p.shown[i] {
+		if !p.lights[i] || l == p.shown[i] {
 			continue
 		}
 		if err := p.device.Show(charge.ConnectorID(i+1), l); err != nil {

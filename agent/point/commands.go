@@ -2,6 +2,7 @@ package point
 
 import (
 	"encoding/json"
+	"slices"
 
 	"github.com/carga-ev/carga/agent/connector"
 	"github.com/carga-ev/carga/agent/delivery"
@@ -126,15 +127,19 @@ func (s *State) simulate(v delivery.Verdict, raw string, o wire.Simulate) {
 	s.effects = append(s.effects, Operate{Operation{Connector: n, Simulate: o, Command: v.Command.ID}})
 }
 
-// identify lets the lights of a connector blink; connector 0 means all.
+// identify lets the lights of a connector blink; connector 0 means all that have any.
 func (s *State) identify(v delivery.Verdict, raw string) {
 	n := v.Command.Connector
-	switch {
-	case !s.cfg.Panel:
-		s.finish(v, wire.ResultRejected, "unsupported")
-		return
-	case n != 0 && !s.has(n):
-		s.finish(v, wire.ResultRejected, "unknown_connector")
+	lit := slices.Contains(s.cfg.Lights, true)
+	if n != 0 {
+		if !s.has(n) {
+			s.finish(v, wire.ResultRejected, "unknown_connector")
+			return
+		}
+		lit = int(n) <= len(s.cfg.Lights) && s.cfg.Lights[n-1]
+	}
+	if !lit { // done would send a person to look for a light that is not there
+		s.finish(v, wire.ResultRejected, "no_lights")
 		return
 	}
 	s.accept(v, raw)

@@ -41,7 +41,7 @@ func start(t *testing.T, n int, change func(*point.Config, *point.Recovered)) *r
 	t.Helper()
 	r := &rig{t: t, granted: map[charge.SessionID]bool{}, permitted: map[charge.ConnectorID]bool{}}
 	cfg := point.Config{
-		CP: theCP, Journal: theBoot, Agent: "test", Simulated: true, Panel: true, Telemetry: time.Second, IdleTelemetry: time.Minute,
+		CP: theCP, Journal: theBoot, Agent: "test", Simulated: true, Lights: []bool{true, true, true, true}, Telemetry: time.Second, IdleTelemetry: time.Minute,
 		Policy: connector.Policy{SampleEnergy: 100},
 	}
 	found := point.Recovered{Saved: make([]connector.Saved, n), Outlets: make([]point.Outlet, n)}

@@ -239,11 +239,24 @@ func TestCommands(t *testing.T) {
 		})
 	}
 	t.Run("no lights", func(t *testing.T) {
-		r := start(t, 1, func(c *point.Config, _ *point.Recovered) { c.Panel = false })
-		r.order(1, &wire.Identify{})
-		r.settled()
-		if s := r.story(); !strings.HasSuffix(s, "IDENTIFY_rejected_unsupported") {
-			t.Error(s)
+		for _, row := range []struct {
+			lights []bool
+			n      charge.ConnectorID
+			done   bool
+		}{
+			{nil, 0, false}, {nil, 1, false},
+			{[]bool{false, true}, 0, true}, {[]bool{false, true}, 1, false}, {[]bool{false, true}, 2, true},
+		} {
+			r := start(t, 2, func(c *point.Config, _ *point.Recovered) { c.Lights = row.lights })
+			r.order(row.n, &wire.Identify{})
+			r.settled()
+			want := "IDENTIFY_rejected_no_lights"
+			if row.done {
+				want = "IDENTIFY_done"
+			}
+			if s := r.story(); !strings.HasSuffix(s, want) {
+				t.Errorf("lights %v, connector %d: got %s, want %s", row.lights, row.n, s, want)
+			}
 		}
 	})
 	t.Run("real hardware", func(t *testing.T) {

@@ -19,8 +19,8 @@ type Config struct {
 	Agent        string           // the version of this agent
 	Name, Place  string
 	Capabilities []string
-	Simulated    bool // the hardware is simulated, and commands may operate it
-	Panel        bool // there are lights, and commands may let them blink
+	Simulated    bool   // the hardware is simulated, and commands may operate it
+	Lights       []bool // by connector, from 1 on: it has lights, which commands may let blink
 	Policy       connector.Policy
 	Cards        cards.Policy
 	Limits       limits.Policy

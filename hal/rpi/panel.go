@@ -62,10 +62,13 @@ var _ hal.FrontPanel = (*panel)(nil)
 // Presses implements hal.FrontPanel.
 func (p *panel) Presses() <-chan hal.Press { return p.presses.C() }
 
-// Show implements hal.FrontPanel. A connector without lamps shows nothing.
+// Show implements hal.FrontPanel.
 func (p *panel) Show(n charge.ConnectorID, l hal.Light) error {
 	if n < 1 || int(n) > len(p.lamps) {
 		return fmt.Errorf("connector %d: this board has 1 to %d", n, len(p.lamps))
+	}
+	if !p.lamps[n-1].fitted() {
+		return fmt.Errorf("lights of connector %d: %w", n, hal.ErrNotFitted)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -91,6 +94,9 @@ func (p *panel) run(ctx context.Context) {
 		p.mu.Unlock()
 	}
 }
+
+// fitted reports whether there is a lamp.
+func (l *lamps) fitted() bool { return l.red != nil || l.green != nil || l.blue != nil }
 
 // write sets the lamps as they are in this phase.
 func (l lamps) write(phase int) error {

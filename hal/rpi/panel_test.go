@@ -133,6 +133,27 @@ func TestAPressIsOfItsMoment(t *testing.T) {
 	})
 }
 
+// TestAConnectorWithoutLampsHasNoLights: a person would look for what does not blink.
+func TestAConnectorWithoutLampsHasNoLights(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := wiring()
+		cfg.Connectors[0].Button = "GPIO6"
+		cfg.Connectors[1].Lights.Green = "GPIO7"
+		board := mustNew(t, cfg, computer(newBench(t, cfg).chip))
+		defer func() { _ = board.Close() }()
+		p, err := board.Panel()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Show(1, hal.LightIdentify); !errors.Is(err, hal.ErrNotFitted) {
+			t.Errorf("a button alone: got %v, want not fitted", err)
+		}
+		if err := p.Show(2, hal.LightIdentify); err != nil {
+			t.Errorf("a green lamp alone: got %v", err)
+		}
+	})
+}
+
 func TestAButtonThatIsHeldAtTheStartIsNoPress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := wiring()

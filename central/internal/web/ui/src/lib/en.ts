@@ -276,6 +276,7 @@ export const en = {
       malformed: 'it could not be read',
       ended: 'that reservation or session is over already',
       no_lock: 'it has no lock',
+      no_lights: 'it has no lights to blink: look for its id',
       welded: 'its contactor does not open, so the cable may be live',
       not_simulated: 'its hardware is real',
       not_reserved: 'it is not reserved for that driver',

@@ -277,6 +277,7 @@ export const es: Messages = {
       malformed: 'no se pudo leer',
       ended: 'esa reserva o sesión ya terminó',
       no_lock: 'no tiene bloqueo',
+      no_lights: 'no tiene luces que parpadeen: busque su id',
       welded: 'su contactor no abre: el cable puede tener tensión',
       not_simulated: 'su hardware es real',
       not_reserved: 'no está reservado para ese conductor',
