@@ -259,5 +259,8 @@ func describe(ch client.Change) (cp, line string) {
 	if s.Alarm != "" {
 		words = append(words, "alarm: "+s.Alarm)
 	}
+	if s.Reader != "" {
+		words = append(words, "card reader does not answer")
+	}
 	return string(s.CPID), strings.Join(words, "  ")
 }

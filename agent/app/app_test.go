@@ -16,6 +16,7 @@ import (
 	"github.com/carga-ev/carga/hal"
 	"github.com/carga-ev/carga/hal/sim"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/metrics"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -374,6 +375,61 @@ func TestATapByCommand(t *testing.T) {
 		p.start()
 		p.ready()
 		want(t, p.order(1, &wire.Simulate{Action: wire.SimulateTap, Card: card}), wire.ResultFailed, "no card reader is fitted")
+	})
+}
+
+// TestADeadReaderIsReported: in telemetry, health and metrics, with its reason and for
+// how long, until it answers again. A hiccup is not, and the app still starts sessions.
+func TestADeadReaderIsReported(t *testing.T) {
+	play(t, nil, func(p *point) {
+		t := p.t
+		page := p.observed(p.disk.open)
+		p.ready()
+		works := func(when string, up bool) {
+			t.Helper()
+			h, m := p.agent.Status().Health, page.Scrape()
+			ok, checks := page.Ready()
+			if c := checks["reader"]; !ok || !c.Informational || c.Up != up || (h.Reader == "") != up || (h.ReaderMS == 0) != up || m["carga_agent_card_reader_up"] != metrics.Bool(up) {
+				t.Errorf("%s: ready %v, %+v, telemetry %q for %d ms; want up %v", when, ok, c, h.Reader, h.ReaderMS, up)
+			}
+			if !up && (!strings.Contains(checks["reader"].Reason, "unreadable") || checks["reader"].Reason != h.Reader) {
+				t.Errorf("%s: reasons %q and %q", when, checks["reader"].Reason, h.Reader)
+			}
+		}
+		works("at rest", true)
+		p.do(p.board.Break(1, sim.ReaderDead))
+		time.Sleep(2500 * time.Millisecond)
+		works("a hiccup", true)
+		p.do(p.board.Repair(1))
+		time.Sleep(10 * time.Second)
+		p.do(p.board.Break(1, sim.ReaderDead))
+		time.Sleep(time.Minute)
+		works("dead", false)
+		if ms := p.agent.Status().Health.ReaderMS; ms < 58_000 || ms > 60_000 {
+			t.Errorf("dead for %d ms, want a minute", ms)
+		}
+		want(t, p.order(1, &wire.Simulate{Action: wire.SimulateTap, Card: charge.IDToken("04A1B2C3").Hash()}), wire.ResultFailed, "card reader: unreadable")
+		p.do(p.board.Plug(1))
+		want(t, p.order(1, &wire.Start{SessionID: "s1", Username: "driver1"}), wire.ResultDone, "")
+		p.status(3*time.Second, charge.StatusCharging)
+		p.do(p.board.Repair(1))
+		time.Sleep(2 * time.Second)
+		works("repaired", true)
+	})
+}
+
+// TestWithoutAReaderNoneIsReported: what is not fitted is not dead.
+func TestWithoutAReaderNoneIsReported(t *testing.T) {
+	play(t, func(_ *app.Config, hw *sim.Config) { hw.NoReader = true }, func(p *point) {
+		page := p.observed(p.disk.open)
+		p.ready()
+		time.Sleep(10 * time.Second)
+		_, checks := page.Ready()
+		_, check := checks["reader"]
+		_, metric := page.Scrape()["carga_agent_card_reader_up"]
+		if h := p.agent.Status().Health; check || metric || h.Reader != "" {
+			p.t.Errorf("check %v, metric %v, telemetry %q", check, metric, h.Reader)
+		}
 	})
 }
 

@@ -43,7 +43,7 @@ type running struct {
 	outlets []*control.Outlet // by number, from 1 on; so are meters
 	control *control.Loop
 	meters  []*meterReader
-	tokens  <-chan hal.Token // of the card reader; nil: none is fitted
+	reader  cardReader
 	// outputTrouble is why a relay may outlive this process; empty: it does not, or
 	// there is none.
 	outputTrouble string

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/carga-ev/carga/agent/cards"
@@ -11,6 +14,7 @@ import (
 	"github.com/carga-ev/carga/hal"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/config"
+	"github.com/carga-ev/carga/internal/logs"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -53,6 +57,31 @@ func (c *Cards) policy() cards.Policy {
 	return cards.Policy{Wait: c.Wait, CacheFor: c.Cache, AcceptUnanswered: c.Unanswered == CardsAccept, AcceptOffline: c.Offline == CardsAccept}
 }
 
+// readerLasts is how long a reader must have failed before that is reported: it starts
+// its chip again by itself, after a disturbance within a second.
+const readerLasts = 3 * time.Second
+
+// cardReader is the card reader, and whether it answers.
+type cardReader struct {
+	device  hal.TokenReader // nil: none is fitted
+	failing time.Duration   // since the boot, when it began to fail; 0: it answers; owned by readCards
+	trouble atomic.Pointer[readerTrouble]
+}
+
+// readerTrouble is why a reader does not answer, and since when; nil: it answers.
+type readerTrouble struct {
+	since  time.Duration // since the boot
+	reason string        // at most wire.MaxReaderTrouble bytes
+}
+
+// words is the reason; empty if the reader answers.
+func (t *readerTrouble) words() string {
+	if t == nil {
+		return ""
+	}
+	return t.reason
+}
+
 // openReader gets the card reader. It is optional.
 func (r *running) openReader() error {
 	reader, err := r.board.Reader()
@@ -62,23 +91,52 @@ func (r *running) openReader() error {
 	case err != nil:
 		return fmt.Errorf("card reader: %w", err)
 	}
-	r.tokens = reader.Tokens()
-	r.operator.hasReader = true
+	r.reader.device, r.operator.reader = reader, reader
 	return nil
 }
 
-// readCards passes the cards that are presented to the core until ctx ends. A UID
-// goes no further than its hash.
+// readCards passes the cards that are presented to the core until ctx ends, and looks
+// each second whether the reader answers. A UID goes no further than its hash.
 func (r *running) readCards(ctx context.Context) {
+	look := time.NewTicker(time.Second)
+	defer look.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case t, open := <-r.tokens:
+		case t, open := <-r.reader.device.Tokens():
 			if !open { // the board is closed
 				return
 			}
 			r.inbox.put(point.CardPresented{Card: charge.IDToken(t.UID).Hash()})
+		case <-look.C:
+			r.checkReader(r.clock.at())
 		}
 	}
+}
+
+// checkReader notes whether the reader answers. Sessions of the app need no reader, so
+// it is no fault: telemetry, health and the log report it.
+func (r *running) checkReader(now time.Duration) {
+	c := &r.reader
+	was, err := c.trouble.Load(), c.device.Healthy()
+	if err == nil {
+		if was != nil {
+			r.logger.Info("card reader answers again", slog.Duration("delay", now-was.since))
+		}
+		c.failing = 0
+		c.trouble.Store(nil)
+		return
+	}
+	if c.failing == 0 {
+		c.failing = now
+	}
+	if now-c.failing < readerLasts {
+		return
+	}
+	reason := strings.ToValidUTF8(err.Error()[:min(len(err.Error()), wire.MaxReaderTrouble)], "")
+	if was == nil {
+		r.logger.Warn("card reader does not answer", logs.Err(err))
+	}
+	c.trouble.Store(&readerTrouble{c.failing, reason})
 }

@@ -27,6 +27,10 @@ func (r *running) checkHealth(reg *health.Registry) {
 	reg.Set("board", words == "", words)
 	words = r.journalTrouble()
 	reg.Set("journal", words == "", words)
+	if r.reader.device != nil { // a driver with the app needs none
+		words = r.reader.trouble.Load().words()
+		reg.SetInformational("reader", words == "", words)
+	}
 	if r.cfg.Hardware.Kind == HardwareRPi {
 		reg.SetInformational("outputs", r.outputTrouble == "", r.outputTrouble)
 	}
@@ -101,6 +105,9 @@ func (r *running) families() []metrics.Family {
 		one("recorder_lost_steps_total", metrics.Counter, "Steps of the core that the flight recorder could not record.", float64(r.recorder.Lost())),
 		one("bad_messages_total", metrics.Counter, "Messages that could not be read.", float64(v.BadMessages)),
 		commands,
+	}
+	if r.reader.device != nil {
+		all = append(all, one("card_reader_up", metrics.Gauge, "Whether the card reader answers.", metrics.Bool(h.Reader == "")))
 	}
 	return append(all, r.connectorFamilies(t.Connectors)...)
 }

@@ -17,8 +17,8 @@ import (
 // operator operates simulated hardware. That may take time, since the board may be
 // in another process, so it has its own goroutine.
 type operator struct {
-	simulator hal.Simulator // nil: real hardware
-	hasReader bool          // of cards
+	simulator hal.Simulator   // nil: real hardware
+	reader    hal.TokenReader // nil: none is fitted
 	outlets   []*control.Outlet
 	post      func(point.Event)
 	log       *slog.Logger
@@ -81,8 +81,11 @@ func (o *operator) operate(n charge.ConnectorID, s wire.Simulate) error {
 		o.outlets[n-1].ResetLatch()
 		return err
 	case wire.SimulateTap: // the reader would have to know the UID
-		if !o.hasReader {
+		if o.reader == nil {
 			return errors.New("no card reader is fitted")
+		}
+		if err := o.reader.Healthy(); err != nil {
+			return err
 		}
 		o.post(point.CardPresented{Card: s.Card})
 		return nil

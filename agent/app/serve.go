@@ -71,7 +71,7 @@ func (r *running) serve(ctx context.Context) error {
 		}
 	})
 	input.start(r.operator.run)
-	if r.tokens != nil {
+	if r.reader.device != nil {
 		input.start(r.readCards)
 	}
 	if r.panel.device != nil {

@@ -13,10 +13,13 @@ func (r *running) telemetry() wire.Telemetry {
 	return t
 }
 
-// complete adds what the core does not know: what the control loop counts, and the
-// age of the oldest record.
+// complete adds what the core does not know: what the control loop counts, whether the
+// card reader answers, and the age of the oldest record.
 func (r *running) complete(t *wire.Telemetry) {
 	t.Health.NoKeeper, t.Health.SafetyLate = !r.control.HasKeeper(), r.control.Late()
+	if f := r.reader.trouble.Load(); f != nil {
+		t.Health.Reader, t.Health.ReaderMS = f.reason, (r.clock.at() - f.since).Milliseconds()
+	}
 	t.Health.OldestMS = r.oldest().Milliseconds()
 }
 

@@ -68,7 +68,9 @@ type Books struct {
 // Link is whether Central receives anything from it. "unknown" means that the
 // pipeline itself is down or has not caught up, so that silence means nothing.
 // Unacked is how many of its records are not in Central's database. Agent is the
-// version of its firmware.
+// version of its firmware. ReaderTrouble is why its card reader does not answer, and
+// ReaderSince is since when, by Central's clock; both are empty while it answers, or
+// none is fitted.
 type CP struct {
 	ID         charge.CPID     `json:"cp_id"`
 	Name       string          `json:"name,omitempty"`
@@ -81,8 +83,12 @@ type CP struct {
 	LastSeenAt charge.Time     `json:"last_seen_at,omitzero"` // last message, by Central's clock; 0: none since Central's start
 	Unacked    int64           `json:"unacked"`
 	Alarm      string          `json:"alarm,omitempty"`
-	Agent      string          `json:"agent,omitempty"`
-	Connectors []Connector     `json:"connectors"`
+
+	ReaderTrouble string      `json:"reader_trouble,omitempty"`
+	ReaderSince   charge.Time `json:"reader_since,omitzero"`
+
+	Agent      string      `json:"agent,omitempty"`
+	Connectors []Connector `json:"connectors"`
 }
 
 // CPSettings are what operators set for a charging point, in place of what it
@@ -131,7 +137,8 @@ type Connector struct {
 // connectors, numbers and the time of the last message.
 func (c *CP) SameState(o *CP) bool {
 	return c.ID == o.ID && c.Name == o.Name && c.Place == o.Place && c.Site == o.Site && c.Admitted == o.Admitted && c.Simulated == o.Simulated &&
-		c.Link == o.Link && c.LinkSince == o.LinkSince && c.Alarm == o.Alarm && c.Agent == o.Agent
+		c.Link == o.Link && c.LinkSince == o.LinkSince && c.Alarm == o.Alarm && c.Agent == o.Agent &&
+		c.ReaderTrouble == o.ReaderTrouble && c.ReaderSince == o.ReaderSince
 }
 
 // SameState reports whether two connectors differ in nothing but the numbers of

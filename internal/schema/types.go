@@ -126,7 +126,7 @@ func special(field string) *node {
 	// A type of a later version is accepted, so that there is no list.
 	case "Record.type", "Command.type", "DriverRequest.event_type":
 		return &node{Type: typeString, MinLength: 1, MaxLength: 64}
-	case "Record.uptime_ms", "Telemetry.uptime_ms":
+	case "Record.uptime_ms", "Telemetry.uptime_ms", "Health.reader_ms":
 		return integer(0, maxCount)
 	// An hour at most.
 	case "Telemetry.interval_ms":
@@ -188,7 +188,7 @@ func longest(field string) int {
 	case "Registered.agent", "Registered.name", "Registered.place", "Suspended.reason", "Authorize.reason",
 		"CentralEvent.message_id", "DriverRequest.message_id", "DriverRequest.driver_id", "DriverRequest.client_id", "DriverRequest.error":
 		return 128
-	case "Damaged.reason", "FaultRaised.detail", "CommandFinished.reason":
+	case "Damaged.reason", "FaultRaised.detail", "CommandFinished.reason", "Health.reader":
 		return 256
 	case "AnomalySeen.detail", "Health.alarm":
 		return 512

@@ -164,7 +164,7 @@ func linkSamples(at charge.Time) []sample {
 				Connector: 1, Status: charge.StatusCharging, SessionID: session, Start: 1204331, Register: 1205000, Power: 49800,
 				Current: 125000, Voltage: 398400, Temperature: 31500, Limit: new(charge.MilliAmps(130000)), LimitBy: charge.LimitCommand,
 			}},
-			Health: wire.Health{Unacked: 3, OldestMS: 420, QuotaPermill: 1},
+			Health: wire.Health{Unacked: 3, OldestMS: 420, QuotaPermill: 1, Reader: "card reader PN532 on a UART: not confirmed", ReaderMS: 61000},
 		}, reader(wire.DecodeTelemetry)},
 		{"bridge_alive", &wire.BridgeAlive{
 			V: 1, Bridge: "bridge-1", At: at, StartedAt: at, MQTT: wire.Dependency{Up: true, Since: at},

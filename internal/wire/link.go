@@ -128,6 +128,9 @@ type ConnectorTelemetry struct {
 	LimitBy charge.LimitOwner `json:"limit_by,omitempty"`
 }
 
+// MaxReaderTrouble bounds Health.Reader, in bytes.
+const MaxReaderTrouble = 256
+
 // Health is the state of the agent itself.
 type Health struct {
 	// Unacked and OldestMS are the records that Central has not acknowledged:
@@ -141,6 +144,10 @@ type Health struct {
 	NoKeeper bool `json:"no_keeper,omitempty"`
 	// Alarm is what is wrong, for a person; empty when all is well.
 	Alarm string `json:"alarm,omitempty"`
+	// Reader is why the card reader does not answer, and ReaderMS for how long it has
+	// not; empty when it answers or none is fitted.
+	Reader   string `json:"reader,omitempty"`
+	ReaderMS int64  `json:"reader_ms,omitzero"`
 	// SafetyLate counts the iterations of the safety loop that were late.
 	SafetyLate int64 `json:"safety_late,omitzero"`
 	// Commands were received in this boot; Refused are those of them without
@@ -201,6 +208,8 @@ func (m *Telemetry) validate(c *check) {
 		}
 	}
 	c.text("health.alarm", m.Health.Alarm, 512)
+	c.text("health.reader", m.Health.Reader, MaxReaderTrouble)
+	c.within("health.reader_ms", m.Health.ReaderMS, 0, 1<<53)
 }
 
 // Dependency is the state of something that a program needs, and since when.

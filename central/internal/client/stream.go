@@ -24,6 +24,7 @@ type Row struct {
 	Simulated bool        `json:"simulated"`
 	Link      string      `json:"link"`
 	Alarm     string      `json:"alarm,omitempty"`
+	Reader    string      `json:"reader_trouble,omitempty"`
 	view.Connector
 }
 

@@ -114,6 +114,7 @@ type livePoint struct {
 	seenAt      charge.Time
 	telemetry   *wire.Telemetry
 	telemetryAt charge.Time // when telemetry was received
+	readerSince charge.Time // when its card reader ceased to answer; 0: it answers
 	series      map[charge.ConnectorID]*series
 	lastKnown   ledger.Liveness // the last link that was not unknown
 	notified    ledger.Liveness // the link of which readers were notified last
@@ -205,8 +206,23 @@ func (l *Live) Telemetry(key string, value []byte) {
 		return
 	}
 	p := l.point(t.CPID)
+	l.noteReader(p, &t.Health, now)
 	p.telemetry, p.telemetryAt, p.seenAt = &t, now, now
 	p.addSeries(&t, now)
+}
+
+// noteReader notes whether the card reader of a charging point answers. The time is
+// computed once: its age by the clocks of two machines would change with each message.
+func (l *Live) noteReader(p *livePoint, h *wire.Health, now charge.Time) {
+	switch {
+	case (h.Reader == "") == (p.readerSince == 0):
+		return
+	case h.Reader == "":
+		p.readerSince = 0
+	default:
+		p.readerSince = now.Add(-time.Duration(h.ReaderMS) * time.Millisecond)
+	}
+	l.notifyChanged()
 }
 
 // point returns a charging point, a new one if it is unknown. The caller holds
@@ -570,7 +586,7 @@ func (l *Live) clockSetBack(now charge.Time) {
 	}
 	l.since, l.kafka.Since = min(l.since, now), min(l.kafka.Since, now)
 	for _, p := range l.points {
-		p.seenAt, p.telemetryAt = min(p.seenAt, now), min(p.telemetryAt, now)
+		p.seenAt, p.telemetryAt, p.readerSince = min(p.seenAt, now), min(p.telemetryAt, now), min(p.readerSince, now)
 	}
 	for name, b := range l.bridges {
 		b.at = min(b.at, now)
@@ -631,6 +647,7 @@ func (l *Live) snapshot(p *livePoint, now charge.Time) view.CP {
 			out.Unacked = p.telemetry.Health.Unacked
 		}
 		out.Alarm = cmp.Or(out.Alarm, p.telemetry.Health.Alarm)
+		out.ReaderTrouble, out.ReaderSince = p.telemetry.Health.Reader, p.readerSince
 	}
 	for i := range v.Connectors {
 		k, _ := l.connector(p, &v.Connectors[i], now)

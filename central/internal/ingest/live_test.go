@@ -30,7 +30,12 @@ func (l *instance) bridge(mqttUp bool) {
 
 func (l *instance) telemetry(a *journaltest.Point) {
 	l.t.Helper()
-	tele := wire.Telemetry{V: 1, CPID: a.CP, Journal: a.Journal, At: charge.At(time.Now()), IntervalMS: 1000, Connectors: []wire.ConnectorTelemetry{}}
+	l.telemetryOf(a, wire.Health{})
+}
+
+func (l *instance) telemetryOf(a *journaltest.Point, h wire.Health) {
+	l.t.Helper()
+	tele := wire.Telemetry{V: 1, CPID: a.CP, Journal: a.Journal, At: charge.At(time.Now()), IntervalMS: 1000, Connectors: []wire.ConnectorTelemetry{}, Health: h}
 	raw, err := tele.Encode()
 	if err != nil {
 		l.t.Fatal(err)
@@ -159,6 +164,48 @@ func TestALastWillCountsUntilSomethingIsReceived(t *testing.T) {
 		if got := l.links(); got != "online" {
 			t.Errorf("a record after its will: got %s, want online", got)
 		}
+	})
+}
+
+// TestADeadReaderIsShown: since when is fixed by the first report, so that it changes
+// with no later one.
+func TestADeadReaderIsShown(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		l := central(t, dir)
+		defer l.end()
+		a := journaltest.New(t, "CP_1")
+		l.deliver(wire.TopicEvents, a.All...)
+		synctest.Wait()
+		shown := func(want bool, since charge.Time) {
+			t.Helper()
+			cp := l.live.Network().CPs[0]
+			if (cp.ReaderTrouble == "PN532: not confirmed") != want || cp.ReaderSince != since {
+				t.Errorf("got %q since %v, want %v since %v", cp.ReaderTrouble, cp.ReaderSince, want, since)
+			}
+		}
+		l.telemetry(a)
+		shown(false, 0)
+		began := charge.At(time.Now())
+		time.Sleep(4 * time.Second)
+		for _, age := range []int64{4_000, 5_007, 5_995} { // some later than others
+			changed := l.live.Changed()
+			l.telemetryOf(a, wire.Health{Reader: "PN532: not confirmed", ReaderMS: age})
+			shown(true, began)
+			select {
+			case <-changed:
+				if age != 4_000 {
+					t.Errorf("%d ms: readers are notified again", age)
+				}
+			default:
+				if age == 4_000 {
+					t.Error("readers are not notified")
+				}
+			}
+			time.Sleep(time.Second)
+		}
+		l.telemetry(a)
+		shown(false, 0)
 	})
 }
 

@@ -98,6 +98,8 @@ type stateRow struct {
 	Link      ledger.Liveness `json:"link"`
 	LinkSince charge.Time     `json:"link_since,omitzero"`
 	Alarm     string          `json:"alarm,omitempty"`
+	Reader    string          `json:"reader_trouble,omitempty"`
+	ReaderAt  charge.Time     `json:"reader_since,omitzero"`
 	Agent     string          `json:"agent,omitempty"`
 	view.Connector
 
@@ -125,15 +127,18 @@ func (r *row) stateRow(i int) *stateRow {
 	cp := r.cp
 	return &stateRow{
 		Index: i, CPID: cp.ID, Name: cp.Name, Place: cp.Place, Site: cp.Site, Admitted: cp.Admitted, Simulated: cp.Simulated,
-		Link: cp.Link, LinkSince: cp.LinkSince, Alarm: cp.Alarm, Agent: cp.Agent, Connector: *r.conn,
+		Link: cp.Link, LinkSince: cp.LinkSince, Alarm: cp.Alarm, Reader: cp.ReaderTrouble, ReaderAt: cp.ReaderSince, Agent: cp.Agent, Connector: *r.conn,
 	}
 }
+
+// forStaffAlone removes what is for staff alone.
+func (s *stateRow) forStaffAlone() { s.Alarm, s.Reader, s.ReaderAt, s.Agent = "", "", 0, "" }
 
 // forDriver is what a driver sees of a connector with their own session or
 // reservation. With a session, a reservation would be another driver's.
 func (s *stateRow) forDriver() *stateRow {
 	own := *s
-	own.Alarm, own.Agent = "", ""
+	own.forStaffAlone()
 	if own.SessionID != "" {
 		own.ReservationID, own.ReservedUntil = "", 0
 	}
@@ -143,7 +148,7 @@ func (s *stateRow) forDriver() *stateRow {
 // forOthers is what a driver sees of any other connector.
 func (s *stateRow) forOthers() *stateRow {
 	other := *s
-	other.Alarm, other.Agent = "", ""
+	other.forStaffAlone()
 	other.SessionID, other.SessionSince, other.Username, other.ReservationID, other.WaitsFor, other.WaitsSince, other.Currency = "", 0, "", "", "", 0, ""
 	other.Limit, other.LimitCost = 0, ""
 	return &other
@@ -152,14 +157,16 @@ func (s *stateRow) forOthers() *stateRow {
 // forScreen is what the screen at a charging point sees: all may read it.
 func (s *stateRow) forScreen() *stateRow {
 	own := *s
-	own.Alarm, own.Agent, own.Connector = "", "", anonymous(own.Connector)
+	own.forStaffAlone()
+	own.Connector = anonymous(own.Connector)
 	return &own
 }
 
 // forScreen is the same of a charging point.
 func forScreen(cp *view.CP) *view.CP {
 	own := *cp
-	own.Alarm, own.Agent, own.Connectors = "", "", make([]view.Connector, 0, len(cp.Connectors))
+	own.Alarm, own.ReaderTrouble, own.ReaderSince, own.Agent = "", "", 0, ""
+	own.Connectors = make([]view.Connector, 0, len(cp.Connectors))
 	for i := range cp.Connectors {
 		own.Connectors = append(own.Connectors, anonymous(cp.Connectors[i]))
 	}

@@ -352,7 +352,7 @@ func TestADriverSeesNothingOfOthers(t *testing.T) {
 			Connector: 1, Status: charge.StatusReserved, SessionID: "s-ann", Username: "ann", ReservationID: "r-ann", WaitsFor: "stop", WaitsSince: 7,
 			Power: 4321, Energy: 1234, Register: 98765, Cost: "9.87", Currency: "EUR", ValuesAt: n.At,
 		}
-		n.CPs[1].Alarm = "secret alarm"
+		n.CPs[1].Alarm, n.CPs[1].ReaderTrouble, n.CPs[1].ReaderSince = "secret alarm", "secret reader", n.At
 		n.CPs[1].Connectors[0] = view.Connector{Connector: 1, Status: charge.StatusCharging, SessionID: "s-bob", Username: "bob", ReservationID: "r-carl", Power: 7000, Energy: 55, Cost: "1.02", ValuesAt: n.At}
 	}
 	h := newHub(s, time.Second, slog.New(slog.DiscardHandler))
@@ -384,7 +384,7 @@ func TestADriverSeesNothingOfOthers(t *testing.T) {
 	}
 	s.change(func(n *view.Network) {
 		n.CPs[0].Connectors[0].Energy += 100
-		n.CPs[0].Alarm = "another"
+		n.CPs[0].Alarm, n.CPs[0].ReaderTrouble, n.CPs[0].ReaderSince = "another", "another", n.At
 		n.Books.Applied++
 	})
 	h.publish()

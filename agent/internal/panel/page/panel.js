@@ -1,5 +1,5 @@
-// The charging point's own page. It reads status.json each second and changes only the
-// texts that differ, so that focus and selection stay. A text is [English, Spanish].
+// The charging point's own page. It reads status.json each second and changes only texts
+// that differ, so that focus stays. A text is [English, Spanish].
 const locale = navigator.language, es = +locale.startsWith('es')
 if (es) document.documentElement.lang = 'es'
 const word = (table, key) => table[key]?.[es] ?? key
@@ -169,7 +169,7 @@ function show(s) {
   put(find('header p'), [t('cp'), s.name, s.place].filter(Boolean).join(' · '))
   s.connectors.forEach((c, i) => showConnector(parts[i], c, s.steps))
   const { bad, row } = parts.at(-1), { link, journal: j } = s
-  lines(bad, s.checks.filter((c) => !c.up && c.name !== 'uplink').map((c) => [c.name + ':', c.reason, 'bad']))
+  lines(bad, s.checks.filter((c) => !c.up && c.name !== 'uplink').map((c) => [c.name + ':', `${c.reason} (${moment(c.since)})`, 'bad']))
   row('MQTT', `${t(link.up ? 'up' : 'down')} ${moment(link.since)} (${link.broker}) ${link.error ?? ''}`, link.up ? 'good' : 'bad')
   row('acked', ago(j.acked_ms))
   row('unacked', `${j.unacked} ${t('records')}`)

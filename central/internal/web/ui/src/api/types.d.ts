@@ -1218,6 +1218,8 @@ export interface components {
             link_since?: string;
             name?: string;
             place?: string;
+            reader_since?: string;
+            reader_trouble?: string;
             simulated: boolean;
             site?: string;
             /** Format: int64 */

@@ -90,6 +90,7 @@ export const en = {
     alarm: 'alarm',
     offline: 'offline',
     waits: 'does not answer an order',
+    reader: 'card reader does not answer',
   },
   grid: {
     title: 'Live',
@@ -185,6 +186,10 @@ export const en = {
     repair: 'Repair',
     faultKind: 'Kind of fault',
     alarmOf: 'Open alarm',
+    reader: 'Card reader',
+    readerDead: (at: string, age: string) => `It does not answer since ${at} (${age}). The app still works. Check its supply and wiring.`,
+    uid: 'UID of the card',
+    tap: 'Hold card to reader',
   },
   act: {
     resetFaults: 'Reset faults',

@@ -91,6 +91,7 @@ export const es: Messages = {
     alarm: 'alarma',
     offline: 'desconectado',
     waits: 'no responde a una orden',
+    reader: 'el lector de tarjetas no responde',
   },
   grid: {
     title: 'En vivo',
@@ -186,6 +187,10 @@ export const es: Messages = {
     repair: 'Reparar',
     faultKind: 'Tipo de avería',
     alarmOf: 'Alarma abierta',
+    reader: 'Lector de tarjetas',
+    readerDead: (at, age) => `No responde desde ${at} (${age}). La aplicación sigue funcionando. Revise su alimentación y su cableado.`,
+    uid: 'UID de la tarjeta',
+    tap: 'Acercar tarjeta al lector',
   },
   act: {
     resetFaults: 'Restablecer averías',

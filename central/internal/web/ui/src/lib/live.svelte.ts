@@ -17,6 +17,8 @@ export type RowState = Omit<Connector, 'power_w' | 'energy_wh' | 'cost' | 'regis
   link: 'online' | 'offline' | 'unknown'
   link_since?: string
   alarm?: string
+  reader_trouble?: string // why its card reader does not answer
+  reader_since?: string
   unacked?: number
   agent?: string
 }
@@ -85,6 +87,7 @@ export function attention(s: RowState, now: number): string {
   if (s.alarm) return 'alarm'
   if (s.link === 'offline') return 'offline'
   if (s.waits_for && s.waits_since && now - Date.parse(s.waits_since) > 30_000) return 'waits'
+  if (s.reader_trouble) return 'reader'
   return ''
 }
 
