@@ -28,6 +28,7 @@ func points(ctx context.Context, p *commandLine) *cobra.Command {
 		r.availability("stop", "Take charging points out of service; sessions end with their tickets", false),
 		r.availability("resume", "Take charging points back into service", true),
 		r.watch(),
+		r.simulate(),
 	)
 }
 
@@ -151,28 +152,14 @@ func (r *remote) availability(use, short string, available bool) *cobra.Command 
 // order sends orders for availability and waits for their commands. The exit code is
 // that of the first that was not done.
 func (r *remote) order(c *client.Client, bodies []map[string]any, wait time.Duration) error {
-	out := newPrinter(r.p.Stdout, r.output, []string{"CP", "RESULT"}, func(o ordered) [][]string {
-		word, _ := o.result()
-		return [][]string{{cmp.Or(o.CPID, "all"), word}}
-	})
+	out := orderedPrinter(r)
 	until, exit := time.Now().Add(wait), process.ExitOK
 	for _, body := range bodies {
-		var answer struct {
-			Count    int                `json:"count"`
-			Commands []charge.CommandID `json:"commands"`
-		}
-		if err := c.Post(r.ctx, "availability", body, &answer); err != nil {
+		o, err := r.send(c, "availability", body, until)
+		if err != nil {
 			return errors.Join(err, out.end()) // what was ordered before is printed
 		}
-		o := ordered{Count: answer.Count, Commands: []view.Command{}}
 		o.CPID, _ = body["cp_id"].(string)
-		for _, id := range answer.Commands {
-			cmd, err := follow(r.ctx, c, id, until)
-			if err != nil {
-				return errors.Join(err, out.end())
-			}
-			o.Commands = append(o.Commands, cmd)
-		}
 		if _, code := o.result(); exit == process.ExitOK && wait > 0 {
 			exit = code
 		}
@@ -184,6 +171,35 @@ func (r *remote) order(c *client.Client, bodies []map[string]any, wait time.Dura
 		return err
 	}
 	return &command.ExitError{Code: exit, Err: errors.New("not all charging points have done it; see \"central cp list\"")}
+}
+
+// orderedPrinter prints what came of orders.
+func orderedPrinter(r *remote) *printer[ordered] {
+	return newPrinter(r.p.Stdout, r.output, []string{"CP", "RESULT"}, func(o ordered) [][]string {
+		word, _ := o.result()
+		return [][]string{{cmp.Or(o.CPID, "all"), word}}
+	})
+}
+
+// send sends one order, and follows its commands until they have ended, or until a
+// moment.
+func (r *remote) send(c *client.Client, path string, body map[string]any, until time.Time) (ordered, error) {
+	var answer struct {
+		Count    int                `json:"count"`
+		Commands []charge.CommandID `json:"commands"`
+	}
+	if err := c.Post(r.ctx, path, body, &answer); err != nil {
+		return ordered{}, err
+	}
+	o := ordered{Count: answer.Count, Commands: []view.Command{}}
+	for _, id := range answer.Commands {
+		cmd, err := follow(r.ctx, c, id, until)
+		if err != nil {
+			return o, err
+		}
+		o.Commands = append(o.Commands, cmd)
+	}
+	return o, nil
 }
 
 // longestWait is the longest time that Central waits for the end of a command.

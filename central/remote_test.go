@@ -79,6 +79,13 @@ func centralStub(t *testing.T, command string) string {
 	point := `"cp_id":"CP_1","link":"online","connectors":[{"connector":1,"status":"charging","session_id":"s","username":"Ana","power_w":7200,"energy_wh":1250}]`
 	answers("GET /api/v1/network", `{"cps":[{`+point+`},{"cp_id":"CP_2","link":"offline","connectors":[]}]}`)
 	answers("POST /api/v1/availability", `{"accepted":true,"count":1,"commands":["c1"]}`)
+	mux.HandleFunc("POST /api/v1/cps/CP_1/connectors/2/simulate", func(w http.ResponseWriter, r *http.Request) {
+		var body map[string]string
+		if err := json.NewDecoder(r.Body).Decode(&body); err != nil || body["action"] == "tap" && body["uid"] != "04A1B2C3" {
+			t.Errorf("simulate: %v %v", body, err)
+		}
+		_, _ = fmt.Fprint(w, `{"accepted":true,"count":1,"commands":["c1"]}`)
+	})
 	answers("GET /api/v1/commands/c1", command)
 	mux.HandleFunc("GET /api/v1/tickets", func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Query().Get("after") == "" {
@@ -122,11 +129,19 @@ func TestWhatTheCommandsPrint(t *testing.T) {
 		{`{"command_id":"c1","state":"rejected","reason":"occupied","ended_at":"2026-11-30T08:00:00.000Z"}`, "cp stop CP_1", 5, []string{"rejected occupied", "cp list"}},
 		{`{"command_id":"c1","state":"sent"}`, "cp stop CP_1 --wait 50ms", 6, []string{"CP_1  sent"}},
 		{`{"command_id":"c1","state":"sent"}`, "cp stop CP_1 --wait 0", 0, []string{"CP_1  sent"}},
+		{done, "cp simulate CP_1 plug --connector 2", 0, []string{"CP_1  done"}},
+		{done, "cp simulate CP_1 tap --connector 2 -o jsonl", 0, []string{`"state":"done"`}},
+		{`{"command_id":"c1","state":"failed","reason":"no card reader is fitted","ended_at":"2026-11-30T08:00:00.000Z"}`, "cp simulate CP_1 tap --connector 2", 5, []string{"failed no card reader is fitted"}},
+		{done, "cp simulate CP_1 open", 2, []string{"plug, unplug, fault, repair, tap"}},
+		{done, "cp simulate CP_1", 2, []string{"name a charging point"}},
 		{"<html>", "cp stop CP_1", 4, []string{"no JSON"}},
 	} {
 		var out bytes.Buffer
 		args := append(strings.Fields(c.args), "--url", centralStub(t, c.command))
-		code := run(t.Context(), args, nil, nil, &out, &out)
+		code := run(t.Context(), args, nil, strings.NewReader("04A1B2C3\n"), &out, &out)
+		if strings.Contains(out.String(), "04A1B2C3") {
+			t.Errorf("%s: prints the UID of the card", c.args)
+		}
 		for _, want := range c.prints {
 			if code != c.code || !strings.Contains(out.String(), want) {
 				t.Errorf("%s: got code %d, want %d, and %q in %s", c.args, code, c.code, want, out.String())

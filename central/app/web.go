@@ -96,9 +96,9 @@ func (d operatorAPI) SetAvailability(ctx context.Context, cp charge.CPID, n char
 }
 
 // Simulate implements web.Orders.
-func (d operatorAPI) Simulate(ctx context.Context, cp charge.CPID, n charge.ConnectorID, action string, f charge.Fault) (web.Answer, error) {
-	return d.execute(ctx, strings.TrimSpace(place(cp, n)+" "+action+" "+string(f)), ingest.Order{Request: orders.OperatorSimulate{
-		Target: orders.Target{CPID: cp, Connector: n}, Action: wire.SimulateAction(action), Fault: f,
+func (d operatorAPI) Simulate(ctx context.Context, cp charge.CPID, n charge.ConnectorID, o wire.Simulate) (web.Answer, error) {
+	return d.execute(ctx, strings.TrimSpace(place(cp, n)+" "+string(o.Action)+" "+string(o.Fault)), ingest.Order{Request: orders.OperatorSimulate{
+		Target: orders.Target{CPID: cp, Connector: n}, Order: o,
 	}})
 }
 

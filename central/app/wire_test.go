@@ -77,7 +77,10 @@ func operations() map[string]onTheWire {
 		"start":            {orders: []order{{path: "/sessions", body: `{"cp_id":"CP","connector":1,"username":"eva"}`, command: wire.CommandStart, is: `"username":"eva"`}}},
 		"stop":             {orders: []order{{path: "/sessions/s-CP/stop", command: wire.CommandStop, is: `"session_id":"s-CP"`}}},
 		"set-availability": {orders: []order{{path: "/availability", body: `{"cp_id":"CP","available":false}`, command: wire.CommandSetAvailability, is: `"available":false`}}},
-		"simulate":         {orders: []order{{path: "/cps/CP/connectors/1/simulate", body: `{"action":"plug"}`, command: wire.CommandSimulate, is: `"action":"plug"`}}},
+		"simulate": {orders: []order{
+			{path: "/cps/CP/connectors/1/simulate", body: `{"action":"plug"}`, command: wire.CommandSimulate, is: `"action":"plug"`},
+			{path: "/cps/CP/connectors/1/simulate", body: `{"action":"tap","uid":"04A1B2C3"}`, command: wire.CommandSimulate, is: `"token_hash":"` + string(charge.IDToken("04A1B2C3").Hash()) + `"`},
+		}},
 		"act-on-site": {orders: []order{
 			{path: "/cps/CP/connectors/1/actions", body: `{"action":"reset"}`, command: wire.CommandReset, is: `"RESET"`},
 			{path: "/cps/CP/connectors/1/actions", body: `{"action":"unlock"}`, command: wire.CommandUnlock, is: `"UNLOCK"`},

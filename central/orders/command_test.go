@@ -482,10 +482,10 @@ func TestOperatorRefusals(t *testing.T) {
 		{"charge, limit", func(w *world) { w.asks("m", "ana", "CP_2") }, orders.OperatorCharge{Target: one, Username: "ana"}, wire.RefusedLimit},
 		{"charge, busy", func(w *world) { w.asks("m", "eve", "CP_1") }, orders.OperatorCharge{Target: one, Username: "ana"}, wire.RefusedBusy},
 		{"charge at no connector", func(*world) {}, orders.OperatorCharge{Target: nowhere, Username: "ana"}, orders.RefusedUnknownConnector},
-		{"simulate no connector", func(*world) {}, orders.OperatorSimulate{Target: nowhere, Action: wire.SimulatePlug}, orders.RefusedUnknownConnector},
-		{"real hardware", func(w *world) { w.CP("CP_1").Simulated = false }, orders.OperatorSimulate{Target: one, Action: wire.SimulatePlug}, orders.RefusedNotSimulated},
+		{"simulate no connector", func(*world) {}, orders.OperatorSimulate{Target: nowhere, Order: wire.Simulate{Action: wire.SimulatePlug}}, orders.RefusedUnknownConnector},
+		{"real hardware", func(w *world) { w.CP("CP_1").Simulated = false }, orders.OperatorSimulate{Target: one, Order: wire.Simulate{Action: wire.SimulatePlug}}, orders.RefusedNotSimulated},
 		{"any", func(*world) {}, orders.OperatorReserve{Username: "ana"}, ""},
-		{"plug", func(*world) {}, orders.OperatorSimulate{Target: one, Action: wire.SimulatePlug}, ""},
+		{"plug", func(*world) {}, orders.OperatorSimulate{Target: one, Order: wire.Simulate{Action: wire.SimulatePlug}}, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -520,7 +520,7 @@ func TestDeadPointLeavesNothing(t *testing.T) {
 	w.noCommands["CP_1"] = true
 	w.asks("m-1", "ana", "")
 	w.operator(orders.OperatorStart{Target: one, Username: "eve"})
-	w.operator(orders.OperatorSimulate{Target: one, Action: wire.SimulatePlug})
+	w.operator(orders.OperatorSimulate{Target: one, Order: wire.Simulate{Action: wire.SimulatePlug}})
 	w.pass(3_600_000)
 	if d := w.state.NextDeadline(); d != 0 {
 		t.Fatalf("something waits for ever: due at %s: %+v %+v", d, w.state.Desired("CP_1"), w.state.Commands("CP_1"))

@@ -253,7 +253,7 @@ func (x *step) operatorSimulate(a OperatorSimulate) Reply {
 	case !cp.Simulated:
 		return Reply{Refused: RefusedNotSimulated}
 	}
-	ids := x.simulate(cp, a.Connector, &wire.Simulate{Action: a.Action, Fault: a.Fault}, "")
+	ids := x.simulate(cp, a.Connector, &a.Order, "")
 	if len(ids) == 0 {
 		return Reply{Refused: RefusedOffline}
 	}

@@ -86,7 +86,7 @@ func TestEveryStateEndsWithoutTheChargingPoint(t *testing.T) {
 		}},
 		{"a command that was sent expires", func(_ *testing.T, w *world) (func() bool, func()) {
 			w.noCommands["CP_1"] = true
-			w.operator(orders.OperatorSimulate{Target: one, Action: wire.SimulatePlug})
+			w.operator(orders.OperatorSimulate{Target: one, Order: wire.Simulate{Action: wire.SimulatePlug}})
 			w.gone()
 			return func() bool { return w.openCommands() > 0 }, func() { w.pass(61_000) }
 		}},

@@ -349,11 +349,11 @@ type OperatorAvailability struct {
 	Available bool
 }
 
-// OperatorSimulate plugs, unplugs, breaks or repairs a simulated charging point.
+// OperatorSimulate plugs, unplugs, breaks or repairs a simulated charging point, or
+// holds a card to its reader.
 type OperatorSimulate struct {
 	Target
-	Action wire.SimulateAction
-	Fault  charge.Fault
+	Order wire.Simulate
 }
 
 // OperatorOnSite orders RESET, UNLOCK or IDENTIFY: once, without a desired state.

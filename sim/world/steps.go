@@ -68,9 +68,9 @@ func (w *World) perform(s Step) {
 		o.breakDown(f)
 		w.after(s.For, "repaired", o.repair)
 	case BreakByHand:
-		w.operator(orders.OperatorSimulate{Target: t, Action: wire.SimulateFault, Fault: charge.FaultOther}, nil)
+		w.operator(orders.OperatorSimulate{Target: t, Order: wire.Simulate{Action: wire.SimulateFault, Fault: charge.FaultOther}}, nil)
 		w.after(s.For, "repaired", func() {
-			w.operator(orders.OperatorSimulate{Target: t, Action: wire.SimulateRepair}, nil)
+			w.operator(orders.OperatorSimulate{Target: t, Order: wire.Simulate{Action: wire.SimulateRepair}}, nil)
 		})
 		w.after(s.For+5*time.Minute, "repaired by hand", o.repair)
 	default:

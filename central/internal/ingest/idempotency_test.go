@@ -28,7 +28,7 @@ func once(key, request string) ingest.IdempotencyKey {
 
 var (
 	point         = orders.Target{CPID: "CP_1", Connector: 1}
-	simulate      = ingest.Order{Request: orders.OperatorSimulate{Target: point, Action: wire.SimulatePlug}} // each one is an order of its own
+	simulate      = ingest.Order{Request: orders.OperatorSimulate{Target: point, Order: wire.Simulate{Action: wire.SimulatePlug}}} // each one is an order of its own
 	reserve       = ingest.Order{Request: orders.OperatorReserve{Target: point, Username: "ann"}}
 	cancelUnknown = ingest.Order{Request: orders.OperatorCancel{ReservationID: "none"}}
 )

@@ -17,6 +17,7 @@ import (
 	"github.com/carga-ev/carga/central/access"
 	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
 )
 
 // routes registers every operation of the API. The description under
@@ -300,8 +301,17 @@ type simulateInput struct {
 }
 
 type simulateBody struct {
-	Action string `json:"action" enum:"plug,unplug,fault,repair"`
+	Action string `json:"action" enum:"plug,unplug,fault,repair,tap" doc:"tap holds a card to the reader, which must be given"`
 	Fault  string `json:"fault,omitempty" doc:"which fault; absent: other"`
+	CardRef
+}
+
+// Resolve implements huma.Resolver: a tap needs a card, and nothing else has one.
+func (in *simulateInput) Resolve(huma.Context) []error {
+	if tap := in.Body.Action == string(wire.SimulateTap); in.Body.one() && tap || in.Body.none() && !tap {
+		return nil
+	}
+	return []error{&huma.ErrorDetail{Location: "body.uid", Message: "give either uid or token_hash with tap, and neither with another action"}}
 }
 
 // TransformSchema implements huma.SchemaTransformer: it lists the faults there are.
@@ -383,12 +393,13 @@ func (s *Server) orderRoutes(api huma.API) {
 			a, err := s.orders.SetAvailability(ctx, charge.CPID(in.Body.CPID), charge.ConnectorID(in.Body.Connector), in.Body.Available)
 			return s.answer("set-availability", a, err)
 		})
-	huma.Register(api, order("simulate", "/cps/{cp}/connectors/{n}/simulate", "Plug, unplug, break or repair a simulated charging point", http.StatusAccepted),
+	huma.Register(api, order("simulate", "/cps/{cp}/connectors/{n}/simulate", "Plug, unplug, break or repair a simulated charging point, or hold a card to it", http.StatusAccepted),
 		func(ctx context.Context, in *simulateInput) (*orderOutput, error) {
 			if ofOther(ctx, in.CP) {
 				return nil, problem("unknown_cp", "")
 			}
-			a, err := s.orders.Simulate(ctx, charge.CPID(in.CP), charge.ConnectorID(in.Connector), in.Body.Action, charge.Fault(in.Body.Fault))
+			o := wire.Simulate{Action: wire.SimulateAction(in.Body.Action), Fault: charge.Fault(in.Body.Fault), Card: in.Body.hash()}
+			a, err := s.orders.Simulate(ctx, charge.CPID(in.CP), charge.ConnectorID(in.Connector), o)
 			return s.answer("simulate", a, err)
 		})
 	huma.Register(api, order("act-on-site", "/cps/{cp}/connectors/{n}/actions", "Reset faults, release the cable, or let the lights blink", http.StatusAccepted),

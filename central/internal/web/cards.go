@@ -32,10 +32,27 @@ type cardsInput struct {
 	After string `query:"after" maxLength:"160" pattern:"^cards:[A-Za-z0-9_-]+$" doc:"next of the page before"`
 }
 
+// CardRef names a card in a request, by its UID or by its hash.
+type CardRef struct {
+	UID       string `json:"uid,omitempty" minLength:"4" maxLength:"64" pattern:"^[0-9A-Fa-f]{4,64}$" doc:"of the card, in hexadecimal digits; it is never kept: its hash is, and of an issued card the last four digits"`
+	TokenHash string `json:"token_hash,omitempty" minLength:"64" maxLength:"64" pattern:"^[0-9a-f]{64}$" doc:"in place of uid: the SHA-256 of the UID in upper-case hexadecimal digits"`
+}
+
+func (c *CardRef) none() bool { return c.UID == "" && c.TokenHash == "" }
+func (c *CardRef) one() bool  { return (c.UID == "") != (c.TokenHash == "") }
+
+// hash is the hash of the card; empty without one.
+func (c *CardRef) hash() charge.TokenHash {
+	if c.UID != "" {
+		return charge.IDToken(strings.ToUpper(c.UID)).Hash()
+	}
+	return charge.TokenHash(c.TokenHash)
+}
+
 type addCardInput struct {
 	Body struct {
-		UID       string `json:"uid,omitempty" minLength:"4" maxLength:"64" pattern:"^[0-9A-Fa-f]{4,64}$" doc:"of the card, in hexadecimal digits; only its hash and its last four digits are kept"`
-		TokenHash string `json:"token_hash,omitempty" minLength:"64" maxLength:"64" pattern:"^[0-9a-f]{64}$" doc:"in place of uid: the SHA-256 of the UID in upper-case hexadecimal digits"`
+		CardRef
+
 		Username  string `json:"username" minLength:"1" maxLength:"64" doc:"the driver that charges with it"`
 		Label     string `json:"label,omitempty" maxLength:"64" doc:"for people"`
 		Offline   *bool  `json:"offline,omitempty" doc:"whether charging points admit it without Central; absent: true"`
@@ -76,7 +93,7 @@ func (s *Server) cardRoutes(api huma.API) {
 
 func (s *Server) addCard(ctx context.Context, in *addCardInput) (*orderOutput, error) {
 	b := &in.Body
-	if (b.UID == "") == (b.TokenHash == "") {
+	if !b.one() {
 		return nil, problem("bad_card", "give either uid or token_hash")
 	}
 	if err := names.Check(b.Username); err != nil {
@@ -86,12 +103,12 @@ func (s *Server) addCard(ctx context.Context, in *addCardInput) (*orderOutput, e
 		return nil, problem("bad_card", "label: use text without control characters")
 	}
 	c := cards.Card{
-		Hash: charge.TokenHash(b.TokenHash), Username: charge.Username(b.Username), Label: b.Label,
+		Hash: b.hash(), Username: charge.Username(b.Username), Label: b.Label,
 		Offline: b.Offline == nil || *b.Offline, ExpiresAt: parseBound(b.ExpiresAt), Limit: b.limit(),
 	}
 	if b.UID != "" {
 		uid := strings.ToUpper(b.UID)
-		c.Hash, c.LastFour = charge.IDToken(uid).Hash(), uid[len(uid)-4:]
+		c.LastFour = uid[len(uid)-4:]
 	}
 	a, err := s.orders.AddCard(ctx, c)
 	return s.answer("add-card", a, err)

@@ -14,6 +14,7 @@ import (
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
 )
 
 // Live is the present state of the network. Its methods are safe for
@@ -54,7 +55,7 @@ type Orders interface {
 	Charge(ctx context.Context, cp charge.CPID, n charge.ConnectorID, driver charge.Username, limit charge.SessionLimit) (Answer, error) // reserve, as Reserve, and start
 	Stop(ctx context.Context, id charge.SessionID) (Answer, error)
 	SetAvailability(ctx context.Context, cp charge.CPID, n charge.ConnectorID, available bool) (Answer, error) // cp "" means all, n 0 all of it
-	Simulate(ctx context.Context, cp charge.CPID, n charge.ConnectorID, action string, f charge.Fault) (Answer, error)
+	Simulate(ctx context.Context, cp charge.CPID, n charge.ConnectorID, o wire.Simulate) (Answer, error)
 	OnSite(ctx context.Context, cp charge.CPID, n charge.ConnectorID, action SiteAction) (Answer, error)
 	Admit(ctx context.Context, cp charge.CPID) (Answer, error)
 	PassNext(ctx context.Context, cp charge.CPID) (Answer, error)             // declare the one record that blocks it a gap

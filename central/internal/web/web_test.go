@@ -25,6 +25,7 @@ import (
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
 )
 
 // network is a Live whose state the test sets.
@@ -141,8 +142,8 @@ func (d *orderLog) SetAvailability(ctx context.Context, cp charge.CPID, n charge
 	return d.receive(ctx, "availability %s %d %v", cp, n, a)
 }
 
-func (d *orderLog) Simulate(ctx context.Context, cp charge.CPID, n charge.ConnectorID, action string, f charge.Fault) (web.Answer, error) {
-	return d.receive(ctx, "simulate %s %d %s %s", cp, n, action, f)
+func (d *orderLog) Simulate(ctx context.Context, cp charge.CPID, n charge.ConnectorID, o wire.Simulate) (web.Answer, error) {
+	return d.receive(ctx, "simulate %s %d %s %s%s", cp, n, o.Action, o.Fault, string(o.Card))
 }
 
 func (d *orderLog) OnSite(ctx context.Context, cp charge.CPID, n charge.ConnectorID, action web.SiteAction) (web.Answer, error) {
@@ -415,6 +416,8 @@ func TestOrders(t *testing.T) {
 		{"/api/v1/availability", `{"all":true,"available":false}`, "availability  0 false"},
 		{"/api/v1/availability", `{"cp_id":"CP_001","available":true}`, "availability CP_001 0 true"},
 		{"/api/v1/cps/CP_001/connectors/1/simulate", `{"action":"fault","fault":"ground_fault"}`, "simulate CP_001 1 fault ground_fault"},
+		{"/api/v1/cps/CP_001/connectors/1/simulate", `{"action":"tap","uid":"04a1b2c3"}`, "simulate CP_001 1 tap " + string(charge.IDToken("04A1B2C3").Hash())},
+		{"/api/v1/cps/CP_001/connectors/1/simulate", `{"action":"tap","token_hash":"` + string(charge.IDToken("04A1B2C3").Hash()) + `"}`, "simulate CP_001 1 tap " + string(charge.IDToken("04A1B2C3").Hash())},
 	} {
 		f := newFixture(t)
 		w := f.do(t, http.MethodPost, c.path, c.body)

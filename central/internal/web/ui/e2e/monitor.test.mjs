@@ -67,6 +67,21 @@ describe('the screen at a charging point', { concurrency: 1 }, () => {
     await tablet.context().close()
   })
 
+  test('a card that is held to the reader starts a charge', async () => {
+    const page = await open('desktop', 'en-GB', 'm/CP_0001')
+    await page.getByText('Free', { exact: true }).waitFor()
+    assert.equal((await post(page, 'cards', { uid: '04A1B2C3', username: 'Carla' })).status, 202)
+    const tap = page.getByRole('button', { name: 'Hold card to reader' })
+    assert.ok(await tap.isDisabled())
+    await page.getByRole('button', { name: 'Plug in' }).click()
+    await page.getByRole('textbox', { name: 'UID of the card' }).fill('04 a1 b2 c3')
+    await tap.click()
+    await page.getByText('Charging', { exact: true }).waitFor({ timeout: 30_000 })
+    await check(page, 'tapped')
+    assert.deepEqual(page.faults, [])
+    await page.context().close()
+  })
+
   test('offers every kind of fault', async () => {
     const page = await open('tablet', 'en-GB', 'm/CP_0002')
     await page.getByText('Free', { exact: true }).waitFor()

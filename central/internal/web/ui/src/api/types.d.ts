@@ -329,7 +329,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Plug, unplug, break or repair a simulated charging point */
+        /** Plug, unplug, break or repair a simulated charging point, or hold a card to it */
         post: operations["simulate"];
         delete?: never;
         options?: never;
@@ -1053,7 +1053,7 @@ export interface components {
             offline?: boolean;
             /** @description in place of uid: the SHA-256 of the UID in upper-case hexadecimal digits */
             token_hash?: string;
-            /** @description of the card, in hexadecimal digits; only its hash and its last four digits are kept */
+            /** @description of the card, in hexadecimal digits; it is never kept: its hash is, and of an issued card the last four digits */
             uid?: string;
             /** @description the driver that charges with it */
             username: string;
@@ -1783,13 +1783,20 @@ export interface components {
             password: string;
         };
         SimulateBody: {
-            /** @enum {string} */
-            action: "plug" | "unplug" | "fault" | "repair";
+            /**
+             * @description tap holds a card to the reader, which must be given
+             * @enum {string}
+             */
+            action: "plug" | "unplug" | "fault" | "repair" | "tap";
             /**
              * @description which fault; absent: other
              * @enum {string}
              */
             fault?: "emergency_stop" | "ground_fault" | "overcurrent" | "overtemperature" | "contactor_welded" | "contactor_stuck_open" | "meter_failed" | "pilot_failed" | "safety_input_failed" | "journal_failed" | "lock_failed" | "self_test_failed" | "other";
+            /** @description in place of uid: the SHA-256 of the UID in upper-case hexadecimal digits */
+            token_hash?: string;
+            /** @description of the card, in hexadecimal digits; it is never kept: its hash is, and of an issued card the last four digits */
+            uid?: string;
         };
         StartInputBody: {
             /** Format: int64 */

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/carga-ev/carga/central/internal/client"
+	"github.com/carga-ev/carga/internal/command"
+	"github.com/carga-ev/carga/internal/process"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// simulate does at a simulated charging point what a person would do there.
+func (r *remote) simulate() *cobra.Command {
+	actions := []string{string(wire.SimulatePlug), string(wire.SimulateUnplug), string(wire.SimulateFault), string(wire.SimulateRepair), string(wire.SimulateTap)}
+	var connector int
+	var fault string
+	var wait time.Duration
+	cmd := &cobra.Command{
+		Use: "simulate CP ACTION", Short: "At a simulated charging point: plug, unplug, fault, repair, or tap with the UID of a card from standard input",
+		ValidArgsFunction: func(c *cobra.Command, args []string, part string) ([]string, cobra.ShellCompDirective) {
+			if len(args) == 0 {
+				return r.completePoints(c, args, part)
+			}
+			return actions, cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(_ *cobra.Command, args []string) error {
+			if len(args) != 2 || !slices.Contains(actions, args[1]) {
+				return fmt.Errorf("%w: name a charging point and one of %s", command.ErrUsage, strings.Join(actions, ", "))
+			}
+			body := map[string]any{"action": args[1]}
+			if fault != "" {
+				body["fault"] = fault
+			}
+			if args[1] == string(wire.SimulateTap) {
+				uid, err := readUID(r.p)
+				if err != nil {
+					return err
+				}
+				body["uid"] = uid
+			}
+			return r.ask(func(c *client.Client) error {
+				return r.orderOne(c, args[0], fmt.Sprintf("cps/%s/connectors/%d/simulate", url.PathEscape(args[0]), connector), body, wait)
+			})
+		},
+	}
+	cmd.Flags().IntVar(&connector, "connector", 1, "the `NUMBER` of the connector")
+	cmd.Flags().StringVar(&fault, "fault", "", "the `FAULT` that fault raises; without it: other")
+	cmd.Flags().DurationVar(&wait, "wait", 30*time.Second, "how long to wait until the charging point has done it; 0 does not wait")
+	return cmd
+}
+
+// orderOne sends an order of one command and waits for its end.
+func (r *remote) orderOne(c *client.Client, cp, path string, body map[string]any, wait time.Duration) error {
+	until := time.Now().Add(wait)
+	o, err := r.send(c, path, body, until)
+	if err != nil {
+		return err
+	}
+	o.CPID = cp
+	out := orderedPrinter(r)
+	if err := errors.Join(out.add(o), out.end()); err != nil {
+		return err
+	}
+	if _, code := o.result(); code != process.ExitOK && wait > 0 {
+		return &command.ExitError{Code: code, Err: errors.New("the charging point has not done it")}
+	}
+	return nil
+}
+
+// readUID reads the UID of a card: from a terminal without an echo, otherwise the
+// first line. It is a secret, so it is no argument.
+func readUID(p *commandLine) (string, error) {
+	if tty, ok := p.Stdin.(*os.File); ok && term.IsTerminal(int(tty.Fd())) {
+		if _, err := fmt.Fprint(p.Stderr, "UID of the card: "); err != nil {
+			return "", err
+		}
+		line, err := term.ReadPassword(int(tty.Fd()))
+		_, _ = fmt.Fprintln(p.Stderr) // the end of the line was not shown
+		return strings.TrimSpace(string(line)), err
+	}
+	if p.Stdin == nil {
+		return "", fmt.Errorf("%w: the UID of the card is read from standard input", command.ErrUsage)
+	}
+	line, err := readLine(p.Stdin)
+	if err != nil {
+		return "", fmt.Errorf("read the UID of the card from standard input: %w", err)
+	}
+	return strings.TrimSpace(line), nil
+}
