@@ -62,30 +62,34 @@ func TestLowest(t *testing.T) {
 	}
 }
 
-// TestEnd: by the monotonic clock, and by a synced wall clock that is far beyond.
+// TestEnd: by the monotonic clock, and by a synced wall clock that is far beyond if that
+// lowers the current.
 func TestEnd(t *testing.T) {
 	for _, c := range []struct {
+		limit charge.MilliAmps
 		at    time.Duration
 		wall  charge.Time
 		clock charge.ClockQuality
 		held  bool
 	}{
-		{time.Minute - 1, wall, charge.ClockUnset, true},
-		{time.Minute, wall, charge.ClockUnset, false},
-		{time.Minute, wall, charge.ClockSynced, false},
-		{time.Second, wall.Add(90 * time.Second), charge.ClockSynced, true}, // 30 s of tolerance
-		{time.Second, wall.Add(90*time.Second + time.Millisecond), charge.ClockSynced, false},
-		{time.Second, wall.Add(time.Hour), charge.ClockSet, true},
+		{16_000, time.Minute - 1, wall, charge.ClockUnset, true},
+		{16_000, time.Minute, wall, charge.ClockUnset, false},
+		{16_000, time.Minute, wall, charge.ClockSynced, false},
+		{16_000, time.Second, wall.Add(90 * time.Second), charge.ClockSynced, true}, // 30 s of tolerance
+		{16_000, time.Second, wall.Add(90*time.Second + time.Millisecond), charge.ClockSynced, false},
+		{16_000, time.Second, wall.Add(time.Hour), charge.ClockSet, true},
+		{0, time.Minute - 1, wall.Add(time.Hour), charge.ClockSynced, true}, // its end would raise the current
+		{0, time.Minute, wall, charge.ClockSynced, false},
 	} {
 		s := limits.New(limits.Policy{Safe: 8_000}, nil, 1, 0)
-		set(&s, 1, 16_000)
+		set(&s, 1, c.limit)
 		if s.Next() != time.Minute {
 			t.Fatalf("ends at %s", s.Next())
 		}
 		s.End(c.at, c.wall, c.clock)
 		want := safe
 		if c.held {
-			want = command(16_000)
+			want = command(c.limit)
 		}
 		if got := s.Of(1); got != want {
 			t.Errorf("%+v: got %+v", c, got)

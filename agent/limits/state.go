@@ -3,9 +3,11 @@
 // that are measured (hardware, cable, temperature) join them in agent/safety, which
 // applies the lowest of all.
 //
-// A SET_LIMIT ends by the monotonic clock, so that a wrong wall clock prolongs none.
-// Where it ends, and before the first one of a boot, the safe current applies: a
-// group of charging points counts with it for members that Central does not reach.
+// A SET_LIMIT ends by the monotonic clock, so that a wrong wall clock prolongs none. A
+// wall clock may only lower the current: it ends a limit above the safe current early,
+// and no other. Where a limit ends, and before the first one of a boot, the safe
+// current applies: a group of charging points counts with it for members that Central
+// does not reach.
 package limits
 
 import (
@@ -15,8 +17,8 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// clockSkew is how far a synced wall clock must be past the end of a limit to end it
-// before the monotonic clock does.
+// clockSkew is how far a synced wall clock must be past the end of a limit above the
+// safe current to end it before the monotonic clock does.
 const clockSkew = 30 * time.Second
 
 // maxLife is the longest life of a SET_LIMIT: none lasts for ever by accident.
@@ -68,16 +70,19 @@ func (s *State) Set(n charge.ConnectorID, o wire.SetLimit, endsAt time.Duration)
 	s.Commands[n] = Command{o.Limit, o.Until, endsAt}
 }
 
-// Over reports whether a limit that lasts for left more by the monotonic clock, and
-// until a moment by the wall clock, is over.
-func Over(left time.Duration, until, wall charge.Time, clock charge.ClockQuality) bool {
-	return left <= 0 || clock == charge.ClockSynced && wall.Sub(until) > clockSkew
+// Over reports whether a limit is over that lasts for left more by the monotonic clock,
+// and until a moment by the wall clock. One that holds the connector below its safe
+// current lasts its whole time whatever the wall clock shows: others of its group may
+// have what it leaves.
+func (s *State) Over(current charge.MilliAmps, left time.Duration, until, wall charge.Time, clock charge.ClockQuality) bool {
+	lowers := s.Policy.Safe > 0 && current > s.Policy.Safe
+	return left <= 0 || lowers && clock == charge.ClockSynced && wall.Sub(until) > clockSkew
 }
 
 // End ends what is over. at is since the boot.
 func (s *State) End(at time.Duration, wall charge.Time, clock charge.ClockQuality) {
 	for i := range s.Commands {
-		if c := &s.Commands[i]; c.EndsAt != 0 && Over(c.EndsAt-at, c.Until, wall, clock) {
+		if c := &s.Commands[i]; c.EndsAt != 0 && s.Over(c.Current, c.EndsAt-at, c.Until, wall, clock) {
 			*c = Command{}
 		}
 	}

@@ -1,6 +1,8 @@
 package point
 
 import (
+	"time"
+
 	"github.com/carga-ev/carga/agent/connector"
 	"github.com/carga-ev/carga/agent/delivery"
 	"github.com/carga-ev/carga/internal/wire"
@@ -20,6 +22,7 @@ const (
 	BugWallClock       Bug = "expiry_by_wall_clock_only"            // timers of connectors follow the wall clock when it jumps
 	BugNoRewind        Bug = "position_never_goes_back"             // a restored Central cannot ask for records again
 	BugNoProbe         Bug = "no_probe"                             // what was lost on the way is never sent again
+	BugLimitByWall     Bug = "limit_ends_by_the_wall_clock"         // a SET_LIMIT ends early when the wall clock jumps ahead
 	BugFullDiskCharges Bug = "power_while_nothing_can_be_written"   // no fault while not even final records fit
 )
 
@@ -47,6 +50,14 @@ func (s *State) plantInCommands(v delivery.Verdict) delivery.Verdict {
 		v.Kind, v.Order, v.Deadline = delivery.Run, order, s.now.At+v.Command.Life()
 	}
 	return v
+}
+
+// limitsAt is the time by which limits end.
+func (s *State) limitsAt() time.Duration {
+	if s.bug(BugLimitByWall) {
+		return max(s.now.At, s.now.Wall.Sub(s.startedAt))
+	}
+	return s.now.At
 }
 
 // plantInAck is BugNoRewind: an acknowledgement that would move the position back

@@ -19,7 +19,7 @@ func (s *State) setLimit(v delivery.Verdict, raw string, o *wire.SetLimit) {
 		s.finish(v, wire.ResultRejected, "unknown_connector")
 	case s.stopping:
 		s.finish(v, wire.ResultRejected, "stopping")
-	case limits.Over(endsAt-s.now.At, o.Until, s.now.Wall, s.now.Clock):
+	case s.limits.Over(o.Limit, endsAt-s.now.At, o.Until, s.now.Wall, s.now.Clock):
 		s.finish(v, wire.ResultExpired, "expired")
 	default:
 		s.accept(v, raw)

@@ -70,7 +70,7 @@ type State struct {
 
 	stopping, ended, drained bool // the stages of the end
 
-	startedAt charge.Time   // by the wall clock; for BugWallClock
+	startedAt charge.Time   // by the wall clock; for BugWallClock, BugLimitByWall
 	timer     time.Duration // as last asked for
 	now       Now           // of the step under way
 	// The effects of the step under way: contactors that open, and the others.
@@ -236,7 +236,7 @@ func (s *State) fireTimers() {
 	if t := s.cards.Timer; t != 0 && t <= s.now.At {
 		s.stepCards(nil, "", cards.TimerFired{Now: s.cardNow(), Connectors: s.forCards()})
 	}
-	s.limits.End(s.now.At, s.now.Wall, s.now.Clock)
+	s.limits.End(s.limitsAt(), s.now.Wall, s.now.Clock)
 	if t := s.probeAt(); t != 0 && t <= s.now.At {
 		s.stepDelivery(delivery.TimerFired{Now: s.deliveryNow()})
 	}
