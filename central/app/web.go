@@ -183,8 +183,8 @@ func (d operatorAPI) SaveGroup(ctx context.Context, g orders.Group) (web.Answer,
 }
 
 // DeleteGroup implements web.Orders.
-func (d operatorAPI) DeleteGroup(ctx context.Context, id orders.GroupID) (web.Answer, error) {
-	return d.execute(ctx, "group "+string(id)+" deleted", ingest.Order{Request: orders.OperatorDeleteGroup{ID: id}})
+func (d operatorAPI) DeleteGroup(ctx context.Context, id orders.GroupID, version int64) (web.Answer, error) {
+	return d.execute(ctx, "group "+string(id)+" deleted", ingest.Order{Request: orders.OperatorDeleteGroup{ID: id, Version: version}})
 }
 
 // Replay implements web.Orders.

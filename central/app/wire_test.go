@@ -403,13 +403,17 @@ func TestAGroupIsOnTheWire(t *testing.T) {
 			t.Fatalf("add: %+v", a)
 		}
 		limit("added", `"limit_ma":16000`)
-		if a := c.ask(w, http.MethodPost, "/api/v1/groups/"+id, `{"name":"hall","limit_ma":10000,"cps":["CP_1"]}`, ""); a.status >= 300 {
-			t.Fatalf("change: %+v", a)
+		change := func(path, version, body string, status int) {
+			t.Helper()
+			if a := c.askWith(w, http.MethodPost, "/api/v1/groups/"+id+path, body, http.Header{"If-Match": {version}}); a.status != status {
+				t.Fatalf("%s of version %s: %+v, want %d", path, version, a, status)
+			}
 		}
+		change("", `"1"`, `{"name":"hall","limit_ma":10000,"cps":["CP_1"]}`, http.StatusOK)
 		limit("changed", `"limit_ma":10000`)
-		if a := c.ask(w, http.MethodPost, "/api/v1/groups/"+id+"/delete", "", ""); a.status >= 300 {
-			t.Fatalf("delete: %+v", a)
-		}
+		change("", `"1"`, `{"name":"yard","limit_ma":12000,"cps":["CP_1"]}`, http.StatusPreconditionFailed)
+		change("/delete", `"1"`, "", http.StatusPreconditionFailed)
+		change("/delete", `"2"`, "", http.StatusOK)
 		time.Sleep(time.Minute)
 		last := o.ordered("CP_1", wire.CommandSetLimit)
 		time.Sleep(10 * time.Minute)

@@ -13,6 +13,11 @@ import (
 // events.
 const minSetBack = time.Second
 
+// maxGap is the longest time between two events while there are groups, which are
+// planned every supplyInterval. After a longer one the clock jumped, or the process did
+// not run, which looks the same.
+const maxGap = time.Minute
+
 // repairTimes runs at the first event, and when Central's clock was set back.
 // Moments later than now come from a clock that was ahead, maybe by days. They
 // become now, and each deadline is limited to the longest time that its kind may

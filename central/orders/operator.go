@@ -49,9 +49,10 @@ func (x *step) operatorRequest(a OperatorRequest) {
 	case OperatorSaveGroup:
 		x.emit(x.saveGroup(a))
 	case OperatorDeleteGroup:
-		x.emit(x.deleteGroup(a.ID))
+		x.emit(x.deleteGroup(a))
 	case OperatorLiftFence:
 		x.s.fencedBy = charge.Epoch{}
+		x.startSupplies() // the other Central may have granted
 		x.emit(SaveFence{})
 		x.emit(Reply{})
 	}

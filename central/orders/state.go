@@ -40,6 +40,7 @@ type State struct {
 	groups    map[GroupID]*Group
 	members   map[Target]GroupMember // connectors of groups, and those with a grant that may be in force
 	supplyDue charge.Time            // when to plan the groups; zero: never
+	raiseFrom charge.Time            // before it no grant raises: there may be others that are not known
 }
 
 // point is the desired state and the open commands of one charging point.

@@ -58,15 +58,19 @@ func Step(s *State, v View, e Event) []Effect {
 }
 
 // startEvent sets the moment of the step. At the first event, and when the clock
-// was set back, it repairs the moments in the state.
+// jumped, it repairs the moments in the state.
 func (x *step) startEvent(n Now) {
 	x.Now = n
-	first := x.s.firstEventAt == 0
-	if first {
+	first, back := x.s.firstEventAt == 0, n.At < x.s.lastEventAt.Add(-minSetBack)
+	switch {
+	case first:
 		x.s.firstEventAt = n.At
 		x.watchLimits()
+		x.startSupplies()
+	case back || x.s.supplies() && n.At > x.s.lastEventAt.Add(maxGap):
+		x.supplyClockJumped()
 	}
-	if first || n.At < x.s.lastEventAt.Add(-minSetBack) {
+	if first || back {
 		x.repairTimes()
 		x.s.lastEventAt = n.At
 	}

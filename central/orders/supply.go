@@ -35,6 +35,7 @@ type Group struct {
 	Name      string
 	Limit     charge.MilliAmps // the fuse, per phase
 	CPs       []charge.CPID    // sorted
+	Version   int64            // counts the changes, from 1 on
 	ChangedAt charge.Time
 	Deleted   bool
 }
@@ -63,6 +64,9 @@ func (s *State) LoadGroup(g Group) {
 
 // LoadGroupMember adds what a connector was granted.
 func (s *State) LoadGroupMember(m GroupMember) { s.members[m.Target] = m }
+
+// supplies reports whether there is a group, or a grant that may be in force.
+func (s *State) supplies() bool { return len(s.groups)+len(s.members) > 0 }
 
 // groupOf returns the group of a charging point; nil: it is in none.
 func (s *State) groupOf(id charge.CPID) *Group {
@@ -113,6 +117,33 @@ func (x *step) doubtGrants(id charge.CPID) {
 	}
 }
 
+// startSupplies begins with grants of which the rows may not be the latest: those of an
+// earlier run, or of another Central meanwhile. The clock may have been set back since.
+func (x *step) startSupplies() {
+	x.s.raiseFrom = x.At.Add(supply.Unknown)
+	x.eachHold(func(h *supply.Holding) { h.Distrust(x.At) })
+}
+
+// supplyClockJumped puts all grants in doubt: for how long they last is not known.
+func (x *step) supplyClockJumped() {
+	if x.s.raiseFrom <= x.s.lastEventAt {
+		x.s.raiseFrom = 0 // by the clock before the jump
+	} else {
+		x.s.raiseFrom = x.At.Add(supply.Unknown)
+	}
+	x.eachHold(func(h *supply.Holding) { h.ClockJumped(x.At) })
+}
+
+// eachHold changes what each connector was granted, and plans the groups now.
+func (x *step) eachHold(change func(*supply.Holding)) {
+	for _, t := range x.memberTargets() {
+		m := x.s.members[t]
+		change(&m.Hold)
+		x.saveMember(m)
+		x.s.supplyDue = dueNow
+	}
+}
+
 // memberTargets returns the connectors with a row, sorted.
 func (x *step) memberTargets() []Target {
 	return slices.SortedFunc(maps.Keys(x.s.members), compareTargets)
@@ -130,9 +161,11 @@ func (x *step) planSupplies() {
 	x.s.supplyDue = 0
 	for _, id := range slices.Sorted(maps.Keys(x.s.groups)) {
 		x.planSupply(x.s.groups[id])
-		x.s.supplyDue = x.At.Add(supplyInterval)
 	}
 	x.forgetMembers()
+	if x.s.supplies() {
+		x.s.supplyDue = x.At.Add(supplyInterval)
+	}
 }
 
 // forgetMembers drops what connectors outside of groups were granted, once it is over.
@@ -165,8 +198,7 @@ func (x *step) planSupply(g *Group) {
 	for i, d := range supply.Plan(x.At, g.Limit, members) {
 		m := GroupMember{Target: targets[i], Group: g.ID, Hold: members[i].Hold, Safe: members[i].Safe, Share: d.Share, Why: d.Why}
 		m.Hold.Trim(x.At)
-		// A database that was restored from a backup does not have the latest grants.
-		unknown := x.At < x.s.firstEventAt.Add(supply.Unknown) && d.Send.Limit > m.Hold.Bound(x.At, m.Safe)
+		unknown := x.At < x.s.raiseFrom && d.Send.Limit > m.Hold.Bound(x.At, m.Safe)
 		if d.Send != (supply.Grant{}) && !unknown {
 			order := &wire.SetLimit{Limit: d.Send.Limit, Until: d.Send.Until}
 			if x.issue(x.v.CP(m.CPID), m.Connector, order, subject{}) != nil {
@@ -227,11 +259,25 @@ const unknownMost charge.MilliAmps = 32_000
 // mostOf returns the largest current that a connector can have.
 func mostOf(c *ledger.Connector) charge.MilliAmps { return cmp.Or(c.Most, unknownMost) }
 
-// saveGroup adds a group, or changes one.
+// groupRefusal returns the refusal for a group that an operator saw in a version; "" if
+// that is the present one.
+func (x *step) groupRefusal(id GroupID, version int64) Reply {
+	switch g := x.s.groups[id]; {
+	case g == nil:
+		return Reply{Refused: RefusedUnknownGroup}
+	case g.Version != version:
+		return Reply{Refused: RefusedGroupChanged, Detail: fmt.Sprintf("the group has version %d now", g.Version)}
+	}
+	return Reply{}
+}
+
+// saveGroup adds a group, or changes the version of one that the operator saw.
 func (x *step) saveGroup(a OperatorSaveGroup) Reply {
 	g := a.Group
-	if g.ID != "" && x.s.groups[g.ID] == nil {
-		return Reply{Refused: RefusedUnknownGroup}
+	if g.ID == "" {
+		g.Version = 0
+	} else if r := x.groupRefusal(g.ID, g.Version); r.Refused != "" {
+		return r
 	}
 	slices.Sort(g.CPs)
 	g.CPs = slices.Compact(g.CPs)
@@ -262,22 +308,22 @@ func (x *step) saveGroup(a OperatorSaveGroup) Reply {
 		return Reply{Refused: RefusedSafeSum, Detail: fmt.Sprintf(
 			"limit_ma: the safe currents of the connectors are %d mA together, above the limit of %d mA; lower limits.safe_ma at the charging points", sum, g.Limit)}
 	}
-	g.ID, g.Name, g.ChangedAt = GroupID(cmp.Or(string(g.ID), x.IDs())), strings.TrimSpace(g.Name), x.At
+	g.ID, g.Name, g.Version, g.ChangedAt = GroupID(cmp.Or(string(g.ID), x.IDs())), strings.TrimSpace(g.Name), g.Version+1, x.At
 	x.s.groups[g.ID] = &g
 	x.emit(SaveGroup{g})
 	x.s.supplyDue = dueNow
 	return Reply{GroupID: g.ID}
 }
 
-// deleteGroup deletes a group. Its connectors keep their grants until these are over.
-func (x *step) deleteGroup(id GroupID) Reply {
-	g := x.s.groups[id]
-	if g == nil {
-		return Reply{Refused: RefusedUnknownGroup}
+// deleteGroup deletes the version of a group that the operator saw. Its connectors keep
+// their grants until these are over.
+func (x *step) deleteGroup(a OperatorDeleteGroup) Reply {
+	if r := x.groupRefusal(a.ID, a.Version); r.Refused != "" {
+		return r
 	}
-	delete(x.s.groups, id)
-	gone := Group{ID: id, Name: g.Name, Limit: g.Limit, ChangedAt: x.At, Deleted: true}
-	x.emit(SaveGroup{gone})
+	g := x.s.groups[a.ID]
+	delete(x.s.groups, a.ID)
+	x.emit(SaveGroup{Group{ID: a.ID, Name: g.Name, Limit: g.Limit, Version: a.Version + 1, ChangedAt: x.At, Deleted: true}})
 	x.s.supplyDue = dueNow
-	return Reply{GroupID: id}
+	return Reply{GroupID: a.ID}
 }

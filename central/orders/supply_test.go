@@ -3,6 +3,7 @@ package orders_test
 import (
 	"encoding/json"
 	"testing"
+	"time"
 
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/orders"
@@ -95,6 +96,46 @@ func TestSupplyIsLent(t *testing.T) {
 	}
 }
 
+// TestACentralWhoseClockJumps: no grant is trusted to last until its end by the new
+// clock. The lent one is given again before it is over, and nothing above the fuse
+// follows from it meanwhile.
+func TestACentralWhoseClockJumps(t *testing.T) {
+	t.Parallel()
+	for name, by := range map[string]time.Duration{"back": -5 * time.Minute, "ahead": 3 * time.Minute, "far ahead": time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w, _ := newSupply(t, 2, 20_000)
+			w.charges("CP_1")
+			w.pass(charge.Time((supply.Unknown + 20*time.Second).Milliseconds()))
+			if m := w.members[orders.Target{CPID: "CP_1", Connector: 1}]; m.Hold.Confirmed.Limit != 20_000 {
+				t.Fatalf("before: %+v", m)
+			}
+			hold := func(id charge.CPID) (charge.MilliAmps, supply.Holding) {
+				m := w.members[orders.Target{CPID: id, Connector: 1}]
+				return m.Hold.Bound(w.now, m.Safe), m.Hold
+			}
+			w.noRecords["CP_2"] = true
+			w.now = w.now.Add(by)
+			n := len(w.granted(t, "CP_1"))
+			w.pass(10_000)
+			if bound, h := hold("CP_2"); bound != 6000 || h.Confirmed != (supply.Grant{}) {
+				t.Errorf("CP_2 counts with %d mA by a grant of another clock: %+v", bound, h)
+			}
+			if got := w.granted(t, "CP_1")[n:]; len(got) != 0 {
+				t.Errorf("CP_1 was granted %v while it is not known what CP_2 has", got)
+			}
+			delete(w.noRecords, "CP_2")
+			w.pass(60_000)
+			if bound, h := hold("CP_2"); bound != 0 || h.Confirmed.Limit != 0 || h.Confirmed.Until > w.now.Add(10*time.Minute) {
+				t.Errorf("CP_2 counts with %d mA: %+v", bound, h)
+			}
+			if bound, h := hold("CP_1"); bound != 20_000 || h.Confirmed.Limit != 20_000 {
+				t.Errorf("CP_1 counts with %d mA: %+v", bound, h)
+			}
+		})
+	}
+}
+
 func TestGroupsAreRefused(t *testing.T) {
 	t.Parallel()
 	w, id := newSupply(t, 2, 12_000)
@@ -103,11 +144,13 @@ func TestGroupsAreRefused(t *testing.T) {
 		g    orders.Group
 		want string
 	}{
-		{"a fuse below the safe currents", orders.Group{ID: id, Name: "hall", Limit: 11_999, CPs: []charge.CPID{"CP_1", "CP_2"}}, orders.RefusedSafeSum},
+		{"a version that is over", orders.Group{ID: id, Version: 2, Name: "hall", Limit: 32_000, CPs: []charge.CPID{"CP_1"}}, orders.RefusedGroupChanged},
+		{"a fuse below the safe currents", orders.Group{ID: id, Version: 1, Name: "hall", Limit: 11_999, CPs: []charge.CPID{"CP_1", "CP_2"}}, orders.RefusedSafeSum},
 		{"a charging point of another group", orders.Group{Name: "yard", Limit: 32_000, CPs: []charge.CPID{"CP_1"}}, orders.RefusedInGroup},
-		{"an unknown charging point", orders.Group{ID: id, Name: "hall", Limit: 32_000, CPs: []charge.CPID{"CP_9"}}, wire.RefusedUnknownCP},
+		{"an unknown charging point", orders.Group{ID: id, Version: 1, Name: "hall", Limit: 32_000, CPs: []charge.CPID{"CP_9"}}, wire.RefusedUnknownCP},
 		{"an unknown group", orders.Group{ID: "none", Name: "hall", Limit: 32_000}, orders.RefusedUnknownGroup},
-		{"fewer charging points", orders.Group{ID: id, Name: "hall", Limit: 6000, CPs: []charge.CPID{"CP_2"}}, ""},
+		{"fewer charging points", orders.Group{ID: id, Version: 1, Name: "hall", Limit: 6000, CPs: []charge.CPID{"CP_2"}}, ""},
+		{"a second operator, of the version before", orders.Group{ID: id, Version: 1, Name: "hall", Limit: 7000, CPs: []charge.CPID{"CP_2"}}, orders.RefusedGroupChanged},
 	} {
 		if r := w.operator(orders.OperatorSaveGroup{Group: c.g}); r.Refused != c.want {
 			t.Errorf("%s: %+v, want %q", c.name, r, c.want)
@@ -117,10 +160,13 @@ func TestGroupsAreRefused(t *testing.T) {
 	if r := w.operator(orders.OperatorSaveGroup{Group: orders.Group{Name: "yard", Limit: 32_000, CPs: []charge.CPID{"CP_1"}}}); r.Refused != orders.RefusedNoSafe {
 		t.Errorf("no safe current: %+v", r)
 	}
-	if r := w.operator(orders.OperatorDeleteGroup{ID: id}); r.Refused != "" {
+	if r := w.operator(orders.OperatorDeleteGroup{ID: id, Version: 1}); r.Refused != orders.RefusedGroupChanged {
+		t.Errorf("delete what was changed meanwhile: %+v", r)
+	}
+	if r := w.operator(orders.OperatorDeleteGroup{ID: id, Version: 2}); r.Refused != "" {
 		t.Errorf("delete: %+v", r)
 	}
-	if r := w.operator(orders.OperatorDeleteGroup{ID: id}); r.Refused != orders.RefusedUnknownGroup {
+	if r := w.operator(orders.OperatorDeleteGroup{ID: id, Version: 3}); r.Refused != orders.RefusedUnknownGroup {
 		t.Errorf("deleted twice: %+v", r)
 	}
 }

@@ -392,11 +392,15 @@ type OperatorChangeCard struct {
 	Delete      bool
 }
 
-// OperatorSaveGroup adds a group, with ID "", or changes one.
+// OperatorSaveGroup adds a group, with ID "", or changes one. It is refused unless the
+// group still has the version that the operator saw.
 type OperatorSaveGroup struct{ Group Group }
 
-// OperatorDeleteGroup deletes a group.
-type OperatorDeleteGroup struct{ ID GroupID }
+// OperatorDeleteGroup deletes a group that still has the version that the operator saw.
+type OperatorDeleteGroup struct {
+	ID      GroupID
+	Version int64
+}
 
 // OperatorLiftFence ends the fencing of this Central.
 type OperatorLiftFence struct{}
@@ -514,6 +518,7 @@ const (
 	RefusedCardExists         = "card_exists"         // the card is issued already
 	RefusedManyCards          = "too_many_cards"      // the local list is full
 	RefusedUnknownGroup       = "unknown_group"       // there is no such group
+	RefusedGroupChanged       = "group_changed"       // the group has another version than the operator saw
 	RefusedInGroup            = "in_other_group"      // a charging point is in another group
 	RefusedNoSafe             = "no_safe_current"     // the safe current of a connector is not known
 	RefusedSafeSum            = "safe_above_limit"    // the safe currents are above the limit of the group

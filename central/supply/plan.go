@@ -148,7 +148,7 @@ func (g *group) grant(i int, d *Decision) {
 		life, renew = highLife, highRenew
 	}
 	h := &m.Hold
-	held := h.Confirmed != Grant{} && len(h.Sent) == 0
+	held := h.Confirmed != Grant{} && len(h.Sent)+len(h.Old) == 0
 	switch {
 	case d.Share == m.Safe && (h.Empty() || held && h.Confirmed.Limit < m.Safe && m.Demand == Idle):
 		return // it has the safe current, or will have it without a command
@@ -170,11 +170,12 @@ func (g *group) longest(i int, limit charge.MilliAmps, until charge.Time) charge
 	moments, others := g.others(i)
 	lowest := m.Hold.lowest(g.now, m.Safe)
 	for until >= g.now.Add(minLife) {
-		with := m.Hold
-		with.Add(Grant{limit, until})
+		with, next := m.Hold, Grant{limit, until}
+		with.Add(next)
 		k := slices.IndexFunc(moments, func(t charge.Time) bool {
 			has := with.Bound(t, m.Safe)
-			return has+others[t] > g.fuse && (limit > lowest || has > m.Hold.Bound(t, m.Safe))
+			raises := limit > lowest && next.possible(t)
+			return has+others[t] > g.fuse && (raises || has > m.Hold.Bound(t, m.Safe))
 		})
 		if k < 0 {
 			return until

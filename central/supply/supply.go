@@ -6,7 +6,8 @@
 //
 // # Guarantees
 //
-// A property test checks each of them, with messages lost, delayed and answered late:
+// A property test checks each of them, with messages lost, delayed and answered late,
+// and a clock of Central that is set:
 //
 //   - What all connectors may draw is at no moment above the fuse. A grant counts from
 //     before it is sent until it cannot be in force any more; a connector that cannot
@@ -53,6 +54,9 @@ type Holding struct {
 	// which may be in force.
 	Confirmed Grant   `json:"confirmed,omitzero"`
 	Sent      []Grant `json:"sent,omitempty"`
+	// Old are grants by a clock that may have shown another time, or of a run whose rows
+	// are lost. Each may be in force, and no result confirms one of them.
+	Old []Grant `json:"old,omitempty"`
 	// Leaving is what the connector had before Confirmed, while its vehicle may not have
 	// followed yet.
 	Leaving Grant `json:"leaving,omitzero"`
@@ -60,25 +64,31 @@ type Holding struct {
 
 // Equal reports whether two holdings are the same.
 func (h *Holding) Equal(o *Holding) bool {
-	return h.Confirmed == o.Confirmed && h.Leaving == o.Leaving && slices.Equal(h.Sent, o.Sent)
+	return h.Confirmed == o.Confirmed && h.Leaving == o.Leaving && slices.Equal(h.Sent, o.Sent) && slices.Equal(h.Old, o.Old)
 }
 
 // Empty reports whether no grant can be in force.
 func (h *Holding) Empty() bool {
-	return h.Confirmed == Grant{} && h.Leaving == Grant{} && len(h.Sent) == 0
+	return h.Confirmed == Grant{} && h.Leaving == Grant{} && len(h.Sent)+len(h.Old) == 0
 }
 
 // Add adds a grant that is about to be sent.
 func (h *Holding) Add(g Grant) { h.Sent = append(slices.Clone(h.Sent), g) }
 
-// Confirm notes that a grant is in force since now. One that is not known was given
-// by an earlier run whose database is lost: it counts too.
+// Confirm notes that a grant is in force since now. One that is not known was given by
+// another clock, or by a run whose rows are lost: it counts, and for how long it is in
+// force is not known.
 func (h *Holding) Confirm(g Grant, safe charge.MilliAmps, now charge.Time) {
+	i := slices.Index(h.Sent, g)
+	if i < 0 {
+		h.Doubt()
+		h.Old = append(slices.Clone(h.Old), g.within(now))
+		return
+	}
 	if before := h.Bound(now, safe); before > g.Limit {
 		h.Leaving = Grant{before, now.Add(reaction - late)} // it counts for reaction
 	}
-	i := slices.Index(h.Sent, g)
-	h.Confirmed, h.Sent = g, slices.Clone(h.Sent[i+1:]) // those before it were superseded
+	h.Confirmed, h.Sent, h.Old = g, slices.Clone(h.Sent[i+1:]), nil // those before it were superseded
 }
 
 // Refuse notes that a grant had no effect.
@@ -96,6 +106,33 @@ func (h *Holding) Doubt() {
 	}
 }
 
+// ClockJumped notes that Central's clock shows another time since the grants were given:
+// none is certain, and each counts as if it had been given now.
+func (h *Holding) ClockJumped(now charge.Time) {
+	h.Distrust(now)
+	for i := range h.Old {
+		h.Old[i].Until = now.Add(lowLife)
+	}
+	if h.Leaving != (Grant{}) {
+		h.Leaving.Until = now.Add(reaction - late)
+	}
+}
+
+// Distrust notes that the grants may be by a clock that showed a later time: none is
+// certain, and none counts for longer than one that is given now.
+func (h *Holding) Distrust(now charge.Time) {
+	h.Doubt()
+	h.Old = append(slices.Clone(h.Old), h.Sent...)
+	h.Sent = nil
+	for i := range h.Old {
+		h.Old[i] = h.Old[i].within(now)
+	}
+	h.Leaving.Until = min(h.Leaving.Until, now.Add(reaction-late))
+}
+
+// within limits a grant to the longest life from a moment on.
+func (g Grant) within(now charge.Time) Grant { return Grant{g.Limit, min(g.Until, now.Add(lowLife))} }
+
 // Trim removes what cannot be in force any more. If a grant without a result is among
 // it, the one before it may have been replaced, and is in doubt.
 func (h *Holding) Trim(now charge.Time) {
@@ -103,6 +140,9 @@ func (h *Holding) Trim(now charge.Time) {
 	if slices.ContainsFunc(h.Sent, over) {
 		h.Doubt()
 		h.Sent = slices.DeleteFunc(slices.Clone(h.Sent), over)
+	}
+	if slices.ContainsFunc(h.Old, over) {
+		h.Old = slices.DeleteFunc(slices.Clone(h.Old), over)
 	}
 	if over(h.Confirmed) {
 		h.Confirmed = Grant{}
@@ -134,7 +174,7 @@ func (h *Holding) lowest(at charge.Time, safe charge.MilliAmps) charge.MilliAmps
 	if at < h.certain() {
 		least = h.Confirmed.Limit
 	}
-	for _, g := range append([]Grant{h.Confirmed}, h.Sent...) {
+	for _, g := range slices.Concat([]Grant{h.Confirmed}, h.Sent, h.Old) {
 		if g.possible(at) {
 			least = min(least, g.Limit)
 		}
@@ -155,7 +195,9 @@ func (h *Holding) certain() charge.Time {
 }
 
 // all returns every grant that may be in force.
-func (h *Holding) all() []Grant { return append([]Grant{h.Confirmed, h.Leaving}, h.Sent...) }
+func (h *Holding) all() []Grant {
+	return slices.Concat([]Grant{h.Confirmed, h.Leaving}, h.Sent, h.Old)
+}
 
 // changes returns the moments at which the bound may change.
 func (h *Holding) changes() []charge.Time {

@@ -95,6 +95,7 @@ func TestDistributeIsFair(t *testing.T) {
 type world struct {
 	t       *rapid.T
 	now     charge.Time
+	skew    time.Duration // of Central's clock
 	fuse    charge.MilliAmps
 	members []supply.Member
 	points  []point
@@ -112,6 +113,7 @@ type point struct {
 // command is a grant on its way, then its result on its way back.
 type command struct {
 	grant    supply.Grant
+	life     time.Duration
 	sentAt   charge.Time
 	executed bool
 	lost     bool
@@ -129,16 +131,19 @@ func (w *world) draw(i int) charge.MilliAmps {
 	return has
 }
 
+// central is the time by Central's clock.
+func (w *world) central() charge.Time { return w.now.Add(w.skew) }
+
 // step lets the group do what Central and the charging points do in one second.
 func (w *world) step(plan func(charge.Time, charge.MilliAmps, []supply.Member) []supply.Decision) {
-	for i, d := range plan(w.now, w.fuse, w.members) {
+	for i, d := range plan(w.central(), w.fuse, w.members) {
 		m, p := &w.members[i], &w.points[i]
 		if d.Send == (supply.Grant{}) {
 			continue
 		}
 		m.Hold.Add(d.Send)
 		m.Busy = true
-		p.command = &command{grant: d.Send, sentAt: w.now}
+		p.command = &command{grant: d.Send, life: d.Send.Until.Sub(w.central()), sentAt: w.now}
 	}
 	for i := range w.points {
 		w.deliver(i)
@@ -173,19 +178,20 @@ func (w *world) deliver(i int) {
 	case !c.executed:
 		p.was, p.wasTo = w.draw(i), w.now.Add(5*time.Second)
 		p.limit = c.grant.Limit
-		p.until = c.grant.Until.Add(time.Duration(rapid.IntRange(-30, 119).Draw(w.t, "clock")) * time.Second)
+		p.until = c.sentAt.Add(c.life + time.Duration(rapid.IntRange(-30, 119).Draw(w.t, "clock"))*time.Second)
 		c.executed = true
 	case dice > 4:
-		m.Hold.Confirm(c.grant, m.Safe, w.now)
+		m.Hold.Confirm(c.grant, m.Safe, w.central())
 		m.Busy, p.command = false, nil
 	}
 }
 
-// disturb changes sessions and connections, and restarts charging points and Central.
+// disturb changes sessions and connections, restarts charging points and Central, and
+// sets Central's clock.
 func (w *world) disturb() {
 	i := rapid.IntRange(0, len(w.members)-1).Draw(w.t, "member")
 	m, p := &w.members[i], &w.points[i]
-	switch rapid.IntRange(0, 7).Draw(w.t, "what") {
+	switch rapid.IntRange(0, 9).Draw(w.t, "what") {
 	case 0, 1, 2:
 		m.Demand = supply.Demand(rapid.IntRange(0, 2).Draw(w.t, "demand"))
 	case 3, 4:
@@ -193,11 +199,27 @@ func (w *world) disturb() {
 	case 5: // it starts again, and keeps its grant, up to its safe current
 		p.limit, p.command, m.Busy = min(p.limit, m.Safe), nil, false
 		m.Hold.Doubt()
-	case 6: // Central starts again
+	case 6: // Central starts again, maybe with a clock that was set back meanwhile
+		w.skew -= w.jump()
 		for j := range w.members {
 			w.members[j].Busy, w.points[j].command = false, nil
+			w.members[j].Hold.Distrust(w.central())
+		}
+	case 7, 8: // its clock is set back, or ahead
+		by := -w.jump()
+		if rapid.Bool().Draw(w.t, "ahead") {
+			by = 2*time.Minute - by
+		}
+		w.skew += by
+		for j := range w.members {
+			w.members[j].Hold.ClockJumped(w.central())
 		}
 	}
+}
+
+// jump is by how much a clock is set.
+func (w *world) jump() time.Duration {
+	return rapid.SampledFrom([]time.Duration{0, 2 * time.Second, 3 * time.Minute, 11 * time.Minute, 24 * time.Hour}).Draw(w.t, "jump")
 }
 
 func newWorld(t *rapid.T) *world {
@@ -216,7 +238,8 @@ func newWorld(t *rapid.T) *world {
 }
 
 // TestNeverAboveTheFuse lets messages be lost, delayed and answered late, connections
-// and sessions come and go, and charging points and Central start again.
+// and sessions come and go, charging points and Central start again, and Central's
+// clock jump.
 func TestNeverAboveTheFuse(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(t)

@@ -15,6 +15,7 @@ type GroupList struct {
 type Group struct {
 	ID        orders.GroupID   `json:"group_id"`
 	Name      string           `json:"name"`
+	Version   int64            `json:"version" doc:"give it as If-Match to change or delete the group"`
 	Limit     charge.MilliAmps `json:"limit_ma"`   // the fuse
 	Granted   charge.MilliAmps `json:"granted_ma"` // what all connectors may draw now
 	CPs       []charge.CPID    `json:"cps" nullable:"false"`
@@ -35,7 +36,7 @@ type GroupMember struct {
 
 // GroupOf shows a group at a moment.
 func GroupOf(g *orders.Group, members []orders.GroupMember, now charge.Time) Group {
-	out := Group{ID: g.ID, Name: g.Name, Limit: g.Limit, CPs: append([]charge.CPID{}, g.CPs...), Members: []GroupMember{}, ChangedAt: g.ChangedAt}
+	out := Group{ID: g.ID, Name: g.Name, Version: g.Version, Limit: g.Limit, CPs: append([]charge.CPID{}, g.CPs...), Members: []GroupMember{}, ChangedAt: g.ChangedAt}
 	for i := range members {
 		m := &members[i]
 		v := GroupMember{

@@ -15,12 +15,12 @@ import (
 
 // The columns of a group, and of one of its connectors.
 const (
-	groupCols  = "group_id,name,limit_ma,cps,changed_at,deleted"
+	groupCols  = "group_id,name,limit_ma,cps,version,changed_at,deleted"
 	memberCols = "cp_id,connector,group_id,hold,safe_ma,share_ma,why"
 )
 
 func (tx *Tx) group(t *tables, g *orders.Group) error {
-	return tx.exec(t.groups.one, string(g.ID), g.Name, int64(g.Limit), list(g.CPs), int64(g.ChangedAt), g.Deleted)
+	return tx.exec(t.groups.one, string(g.ID), g.Name, int64(g.Limit), list(g.CPs), g.Version, int64(g.ChangedAt), g.Deleted)
 }
 
 func (tx *Tx) groupMember(t *tables, m *orders.GroupMember) error {
@@ -31,10 +31,10 @@ func (tx *Tx) groupMember(t *tables, m *orders.GroupMember) error {
 	return tx.exec(t.members.one, string(m.CPID), int64(m.Connector), string(m.Group), string(hold), int64(m.Safe), int64(m.Share), string(m.Why))
 }
 
-// supplyGroups returns the groups that are not deleted, by name.
-func (s *Store) supplyGroups(ctx context.Context) ([]orders.Group, error) {
+// SupplyGroups returns the groups that are not deleted, by name.
+func (s *Store) SupplyGroups(ctx context.Context) ([]orders.Group, error) {
 	return collect(ctx, s, "read groups", func(r *sql.Rows) (g orders.Group, err error) {
-		return g, r.Scan(&g.ID, &g.Name, &g.Limit, jsonOf{&g.CPs}, &g.ChangedAt, &g.Deleted)
+		return g, r.Scan(&g.ID, &g.Name, &g.Limit, jsonOf{&g.CPs}, &g.Version, &g.ChangedAt, &g.Deleted)
 	}, "SELECT "+groupCols+" FROM supply_groups WHERE deleted=0 ORDER BY name,group_id")
 }
 
@@ -47,7 +47,7 @@ func (s *Store) groupMembers(ctx context.Context) ([]orders.GroupMember, error) 
 
 // loadGroups fills a state with the groups and what their connectors were granted.
 func (s *Store) loadGroups(ctx context.Context, st *orders.State) error {
-	groups, err1 := s.supplyGroups(ctx)
+	groups, err1 := s.SupplyGroups(ctx)
 	members, err2 := s.groupMembers(ctx)
 	for _, g := range groups {
 		st.LoadGroup(g)
@@ -60,7 +60,7 @@ func (s *Store) loadGroups(ctx context.Context, st *orders.State) error {
 
 // Groups returns all groups with their connectors as they are shown.
 func (a Archive) Groups(ctx context.Context) (view.GroupList, error) {
-	groups, err1 := a.s.supplyGroups(ctx)
+	groups, err1 := a.s.SupplyGroups(ctx)
 	members, err2 := a.s.groupMembers(ctx)
 	if err := cmp.Or(err1, err2); err != nil {
 		return view.GroupList{}, err

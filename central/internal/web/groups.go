@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -31,14 +32,25 @@ func (groupBody) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
 
 type addGroupInput struct{ Body groupBody }
 
+// GroupInput names a group in the version that the operator saw.
+type GroupInput struct {
+	ID      string `path:"id" maxLength:"36" pattern:"^[A-Za-z0-9_-]{1,36}$"`
+	IfMatch string `header:"If-Match" required:"true" minLength:"3" maxLength:"32" pattern:"^\"[0-9]{1,18}\"$" doc:"the version of the group that was read, in quotes"`
+}
+
 type changeGroupInput struct {
-	ID   string `path:"id" maxLength:"36" pattern:"^[A-Za-z0-9_-]{1,36}$"`
+	GroupInput
 	Body groupBody
 }
 
+// version is the version that If-Match names.
+func (in *GroupInput) version() (int64, error) {
+	return strconv.ParseInt(strings.Trim(in.IfMatch, `"`), 10, 64)
+}
+
 // group returns the group that a body describes.
-func (b *groupBody) group(id string) (orders.Group, error) {
-	g := orders.Group{ID: orders.GroupID(id), Name: strings.TrimSpace(b.Name), Limit: charge.MilliAmps(b.Limit)}
+func (b *groupBody) group() (orders.Group, error) {
+	g := orders.Group{Name: strings.TrimSpace(b.Name), Limit: charge.MilliAmps(b.Limit)}
 	if g.Name == "" || !printable(g.Name) {
 		return g, problem("bad_group", "name: use text without control characters")
 	}
@@ -58,26 +70,38 @@ func (s *Server) groupRoutes(api huma.API) {
 		}
 		return &bodyOutput[view.GroupList]{all}, nil
 	})
-	save := func(ctx context.Context, id, group string, b *groupBody) (*orderOutput, error) {
-		g, err := b.group(group)
+	add := order("add-group", "/groups", "Add a group of charging points", http.StatusCreated)
+	add.Description = "Every connector must report a safe current, and all of them together must be within the limit: they have it while Central cannot reach them."
+	huma.Register(api, add, func(ctx context.Context, in *addGroupInput) (*orderOutput, error) {
+		g, err := in.Body.group()
 		if err != nil {
 			return nil, err
 		}
 		a, err := s.orders.SaveGroup(ctx, g)
-		return s.answer(id, a, err)
-	}
-	add := order("add-group", "/groups", "Add a group of charging points", http.StatusCreated)
-	add.Description = "Every connector must report a safe current, and all of them together must be within the limit: they have it while Central cannot reach them."
-	huma.Register(api, add, func(ctx context.Context, in *addGroupInput) (*orderOutput, error) {
-		return save(ctx, "add-group", "", &in.Body)
+		return s.answer("add-group", a, err)
 	})
 	change := order("change-group", "/groups/{id}", "Change a group: all of its values are replaced", http.StatusOK)
+	change.Errors = append(change.Errors, http.StatusPreconditionFailed)
 	huma.Register(api, change, func(ctx context.Context, in *changeGroupInput) (*orderOutput, error) {
-		return save(ctx, "change-group", in.ID, &in.Body)
+		g, err := in.Body.group()
+		if err != nil {
+			return nil, err
+		}
+		if g.Version, err = in.version(); err != nil {
+			return nil, s.internalError("change-group", err) // cannot happen: the pattern allows only numbers
+		}
+		g.ID = orders.GroupID(in.ID)
+		a, err := s.orders.SaveGroup(ctx, g)
+		return s.answer("change-group", a, err)
 	})
-	huma.Register(api, order("delete-group", "/groups/{id}/delete", "Delete a group: its charging points have their safe current when their grants are over", http.StatusOK),
-		func(ctx context.Context, in *idInput) (*orderOutput, error) {
-			a, err := s.orders.DeleteGroup(ctx, orders.GroupID(in.ID))
-			return s.answer("delete-group", a, err)
-		})
+	remove := order("delete-group", "/groups/{id}/delete", "Delete a group: its charging points have their safe current when their grants are over", http.StatusOK)
+	remove.Errors = append(remove.Errors, http.StatusPreconditionFailed)
+	huma.Register(api, remove, func(ctx context.Context, in *GroupInput) (*orderOutput, error) {
+		version, err := in.version()
+		if err != nil {
+			return nil, s.internalError("delete-group", err) // cannot happen, as above
+		}
+		a, err := s.orders.DeleteGroup(ctx, orders.GroupID(in.ID), version)
+		return s.answer("delete-group", a, err)
+	})
 }

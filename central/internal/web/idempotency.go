@@ -23,7 +23,7 @@ const (
 // The zero value means that the order has no key.
 type Idempotency struct {
 	Key     string
-	Request [sha256.Size]byte // SHA-256 of the account, method, path and body; 0 without a key
+	Request [sha256.Size]byte // SHA-256 of the account, method, path, If-Match and body; 0 without a key
 }
 
 type idempotencyContextKey struct{}
@@ -54,7 +54,10 @@ func withIdempotency(next http.Handler) http.Handler {
 		sum := sha256.New()
 		// elsewhere. So does the account: an answer is not for another one.
 		_, _ = io.WriteString(sum, callerOf(r.Context()).principal.Name+"\n"+r.Method+" "+r.URL.RequestURI()+"\n") // writing to a hash cannot fail
-		body, _ := io.ReadAll(r.Body)                                                                              // from memory, see readBody
+		if version := r.Header.Get("If-Match"); version != "" {
+			_, _ = io.WriteString(sum, version+"\n")
+		}
+		body, _ := io.ReadAll(r.Body) // from memory, see readBody
 		_, _ = sum.Write(body)
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		o := Idempotency{Key: keys[0]}

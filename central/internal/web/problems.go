@@ -41,6 +41,7 @@ func kinds() map[string]kind {
 		"limit_too_small":        {http.StatusConflict, "the amount does not buy 1 Wh by the present prices"},
 		"limit_differs":          {http.StatusConflict, "this session is asked for already with another limit: cancel its reservation first"},
 		"unknown_group":          {http.StatusNotFound, "there is no such group"},
+		"group_changed":          {http.StatusPreconditionFailed, "the group was changed since it was read"},
 		"in_other_group":         {http.StatusConflict, "a charging point is in another group"},
 		"no_safe_current":        {http.StatusConflict, "the safe current of a charging point is not known"},
 		"safe_above_limit":       {http.StatusConflict, "the safe currents are above the limit of the group"},

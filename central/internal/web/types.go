@@ -67,10 +67,10 @@ type Orders interface {
 	AddTariff(ctx context.Context, t ledger.Tariff) (Answer, error)           // add a version of the prices; ValidFrom 0: now
 	AddCard(ctx context.Context, c cards.Card) (Answer, error)                // issue a card
 	ChangeCard(ctx context.Context, id cards.ID, c CardChange) (Answer, error)
-	SaveGroup(ctx context.Context, g orders.Group) (Answer, error) // add a group, with ID "", or change one
-	DeleteGroup(ctx context.Context, id orders.GroupID) (Answer, error)
-	Replay(ctx context.Context, deadLetter int64) (Answer, error) // publish the message of a dead letter again
-	Lift(ctx context.Context) (Answer, error)                     // end the fencing of this Central
+	SaveGroup(ctx context.Context, g orders.Group) (Answer, error)                     // add a group, with ID "", or change the version of one
+	DeleteGroup(ctx context.Context, id orders.GroupID, version int64) (Answer, error) // delete the version of a group
+	Replay(ctx context.Context, deadLetter int64) (Answer, error)                      // publish the message of a dead letter again
+	Lift(ctx context.Context) (Answer, error)                                          // end the fencing of this Central
 }
 
 // Answer is the result of an order. A refusal has Reason, a stable word for

@@ -179,11 +179,11 @@ func (d *orderLog) AddTariff(ctx context.Context, t ledger.Tariff) (web.Answer, 
 }
 
 func (d *orderLog) SaveGroup(ctx context.Context, g orders.Group) (web.Answer, error) {
-	return d.receive(ctx, "group %q %s %d %v", g.ID, g.Name, g.Limit, g.CPs)
+	return d.receive(ctx, "group %q version %d %s %d %v", g.ID, g.Version, g.Name, g.Limit, g.CPs)
 }
 
-func (d *orderLog) DeleteGroup(ctx context.Context, id orders.GroupID) (web.Answer, error) {
-	return d.receive(ctx, "delete group %s", id)
+func (d *orderLog) DeleteGroup(ctx context.Context, id orders.GroupID, version int64) (web.Answer, error) {
+	return d.receive(ctx, "delete group %s version %d", id, version)
 }
 
 func (d *orderLog) AddCard(ctx context.Context, c cards.Card) (web.Answer, error) {

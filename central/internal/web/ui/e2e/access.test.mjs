@@ -162,6 +162,30 @@ test('a charging point gets a name; who saves later sees what was saved meanwhil
   await close(page)
 })
 
+test('who changes a group later sees what was saved meanwhile', async () => {
+  const page = await open('groups')
+  const dialog = page.getByRole('dialog')
+  await page.getByRole('button', { name: 'Add a group' }).click()
+  await dialog.getByLabel('Name').fill('hall')
+  await dialog.getByRole('button', { name: 'Add a group' }).click()
+  await page.getByRole('button', { name: 'Change… hall' }).click()
+  await dialog.getByLabel('Name').fill('great hall')
+  const { group_id: id, version } = (await demo.api('GET', 'groups')).body.groups[0]
+  const other = await demo.api('POST', 'groups/' + id, { name: 'hall', limit_ma: 50_000, cps: [] }, { 'If-Match': `"${version}"` })
+  assert.equal(other.status, 200)
+  await dialog.getByRole('button', { name: 'Save' }).click()
+  await dialog.getByRole('alert').filter({ hasText: 'Another person changed this group meanwhile' }).waitFor()
+  const theirs = dialog.getByRole('group', { name: 'What another person saved meanwhile' })
+  assert.match(await theirs.innerText(), /50/)
+  await check(page, 'conflict of a group')
+  assert.equal(await dialog.getByLabel('Name').inputValue(), 'great hall', 'nothing typed is lost')
+  await dialog.getByRole('button', { name: 'Save' }).click()
+  await dialog.waitFor({ state: 'detached' })
+  const now = (await demo.api('GET', 'groups')).body.groups[0]
+  assert.deepEqual([now.name, now.limit_ma, now.version], ['great hall', 32_000, version + 2])
+  await close(page)
+})
+
 test('a person changes the own password, and ends a log-in that was forgotten', async () => {
   const as = await demo.account('pau', 'operator')
   const forgotten = await fetch(demo.base + 'api/v1/session', { method: 'POST', headers: { Origin: demo.base.slice(0, -1), 'Content-Type': 'application/json', 'User-Agent': 'Forgotten/1' }, body: JSON.stringify({ name: 'pau', password: 'a long sentence of pau' }) })

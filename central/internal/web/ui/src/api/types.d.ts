@@ -1462,6 +1462,11 @@ export interface components {
             limit_ma: number;
             members: components["schemas"]["GroupMember"][];
             name: string;
+            /**
+             * Format: int64
+             * @description give it as If-Match to change or delete the group
+             */
+            version: number;
         };
         GroupBody: {
             /**
@@ -6523,9 +6528,11 @@ export interface operations {
     "change-group": {
         parameters: {
             query?: never;
-            header?: {
+            header: {
                 /** @description Chosen by the client for one order: for 24 h the same request with the same key has no second effect and the same answer. */
                 "Idempotency-Key"?: string;
+                /** @description the version of the group that was read, in quotes */
+                "If-Match": string;
             };
             path: {
                 id: string;
@@ -6612,6 +6619,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
+            /** @description Precondition Failed */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
             /** @description Request Entity Too Large */
             413: {
                 headers: {
@@ -6680,9 +6696,11 @@ export interface operations {
     "delete-group": {
         parameters: {
             query?: never;
-            header?: {
+            header: {
                 /** @description Chosen by the client for one order: for 24 h the same request with the same key has no second effect and the same answer. */
                 "Idempotency-Key"?: string;
+                /** @description the version of the group that was read, in quotes */
+                "If-Match": string;
             };
             path: {
                 id: string;
@@ -6758,6 +6776,15 @@ export interface operations {
             };
             /** @description Conflict */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Precondition Failed */
+            412: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -14,6 +14,7 @@ export const groups = {
   remove: 'Delete',
   removeTitle: (name: string) => `Delete the group ${name}?`,
   removeText: 'Its charging points have their safe current when their grants are over.',
+  theirs: 'What another person saved meanwhile',
   empty: 'No group',
   emptyText: 'Without a group no charging point is limited by Central.',
   granted: (has: string, limit: string) => `${has} of ${limit} granted`,

@@ -697,6 +697,7 @@ export const en = {
     cp_busy: 'It is reserved or in use. Choose another, or wait.',
     cp_unavailable: 'It is out of service or has a fault. Take it back, or have it repaired.',
     unknown_group: 'There is no such group. It may have been deleted.',
+    group_changed: 'Another person changed this group meanwhile. Nothing of yours is saved yet. Look at theirs, then send yours again, or cancel.',
     in_other_group: 'A charging point is in another group. Remove it there first.',
     no_safe_current: 'The safe current of a charging point is not known. Set limits.safe_ma there, or wait until it has connected.',
     safe_above_limit: 'The safe currents of the connectors are above the limit. Lower limits.safe_ma at the charging points.',

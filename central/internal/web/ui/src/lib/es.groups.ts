@@ -16,6 +16,7 @@ export const groups: typeof en = {
   remove: 'Eliminar',
   removeTitle: (name) => `¿Eliminar el grupo ${name}?`,
   removeText: 'Sus puntos de carga vuelven a su corriente segura cuando acaban sus concesiones.',
+  theirs: 'Lo que otra persona guardó entretanto',
   empty: 'Ningún grupo',
   emptyText: 'Sin grupo, Central no limita ningún punto de carga.',
   granted: (has, limit) => `${has} de ${limit} concedidos`,

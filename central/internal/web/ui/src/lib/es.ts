@@ -698,6 +698,7 @@ export const es: Messages = {
     cp_busy: 'Está reservado o en uso. Elija otro, o espere.',
     cp_unavailable: 'Está fuera de servicio o averiado. Póngalo en servicio, o hágalo reparar.',
     unknown_group: 'No existe ese grupo. Puede que se haya eliminado.',
+    group_changed: 'Otra persona cambió entretanto este grupo. Lo suyo aún no se ha guardado. Mire lo otro y envíe lo suyo de nuevo, o cancele.',
     in_other_group: 'Un punto de carga está en otro grupo. Quítelo de allí primero.',
     no_safe_current: 'No se conoce la corriente segura de un punto de carga. Configure limits.safe_ma en él, o espere a que se conecte.',
     safe_above_limit: 'Las corrientes seguras de los conectores superan el límite. Baje limits.safe_ma en los puntos de carga.',
