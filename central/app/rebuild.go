@@ -22,7 +22,7 @@ import (
 
 // ExportSettings returns, as JSON, what the database at path has and no record
 // contains: tariffs, which charging points are admitted, what operators
-// decided, accounts and tokens. A Central may run on the database meanwhile.
+// decided, cards, groups, accounts and tokens. A Central may run on the database meanwhile.
 func ExportSettings(ctx context.Context, path string) (raw []byte, err error) {
 	s, err := store.OpenSnapshot(ctx, path)
 	if err != nil {
@@ -37,7 +37,8 @@ func ExportSettings(ctx context.Context, path string) (raw []byte, err error) {
 	tokens, err6 := s.Tokens(ctx)
 	named, err7 := s.AllCPSettings(ctx)
 	issued, err8 := s.AllCards(ctx)
-	if err := errors.Join(err1, err2, err3, err4, err5, err6, err7, err8); err != nil {
+	groups, err9 := s.SupplyGroups(ctx)
+	if err := errors.Join(err1, err2, err3, err4, err5, err6, err7, err8, err9); err != nil {
 		return nil, err
 	}
 	out := rebuild.Settings{ExportedAt: charge.At(time.Now())}
@@ -70,6 +71,9 @@ func ExportSettings(ctx context.Context, path string) (raw []byte, err error) {
 	}
 	for _, c := range issued {
 		out.Cards = append(out.Cards, rebuild.NewCard(c))
+	}
+	for i := range groups {
+		out.Groups = append(out.Groups, rebuild.NewGroup(&groups[i]))
 	}
 	for i := range tokens {
 		if tokens[i].RevokedAt == 0 {

@@ -302,7 +302,7 @@ func TestRebuildRefuses(t *testing.T) {
 		t.Errorf("over a file: got %v", err)
 	}
 	for _, bad := range []string{
-		``, `{}`, `{"v":6}`, `{"v":4,"cards":[]}`, `{"v":5,"cards":[{"card_id":"c","token_hash":"04A1B2C3","version":1}]}`, `{"v":3,"accounts":[]}`, `{"v":4,"accounts":[{"name":"Root","role":"admin"}]}`, `{"v":1,"tarifs":[]}`, `{"v":1}{}`, `{"v":1,"tariffs":[{"version":"a b"}]}`, `{"v":2,"tariffs":[{"version":"a","per_kwh_cents":45,"currency":"EUR"}]}`,
+		``, `{}`, `{"v":7}`, `{"v":5,"groups":[]}`, `{"v":4,"cards":[]}`, `{"v":5,"cards":[{"card_id":"c","token_hash":"04A1B2C3","version":1}]}`, `{"v":3,"accounts":[]}`, `{"v":4,"accounts":[{"name":"Root","role":"admin"}]}`, `{"v":1,"tarifs":[]}`, `{"v":1}{}`, `{"v":1,"tariffs":[{"version":"a b"}]}`, `{"v":2,"tariffs":[{"version":"a","per_kwh_cents":45,"currency":"EUR"}]}`,
 		`{"v":1,"tariffs":[{"version":"a","per_kwh_e4":450000,"currency":"EUR"}]}`, `{"v":1,"tariffs":[{"version":"a","per_kwh_cents":1000000000000000,"currency":"EUR"}]}`,
 		`{"v":1,"charging_points":[{"cp_id":"a/b"}]}`,
 	} {

@@ -23,6 +23,7 @@ func FuzzSettings(f *testing.F) {
 		Availability: []rebuild.Availability{{Available: true, AskedAt: morning}, {CPID: "CP_001", Connector: 1}},
 		Gaps:         []rebuild.Gap{{CPID: "CP_001", Journal: "j1", First: 3, Last: 5, Cause: ledger.GapForgotten}, {CPID: "CP_001", Journal: "j2", First: 1}},
 		Settled:      []rebuild.Settled{{CPID: "CP_001", SessionID: "s1", Tariff: "t1"}},
+		Groups:       []rebuild.Group{{ID: "g1", Name: "hall", Limit: 63_000, CPs: []charge.CPID{"CP_001"}, Version: 1}},
 	}
 	good, err := s.Encode()
 	if err != nil {
@@ -32,7 +33,7 @@ func FuzzSettings(f *testing.F) {
 	f.Add([]byte(`{"v":1}`))
 	for from, to := range map[string]string{
 		`"admitted": true`: `"admitted": true, "Admitted": false`, `"j1"`: `"a b"`, `"first": 3`: `"first": 7`, `"cp_id": ""`: `"cp_id": "+"`,
-		`"session_id": "s1"`: `"session_id": ""`, `"gaps"`: `"gap"`, `"v": 5`: `"v": 3`, `"EUR"`: "\"E\xffR\"",
+		`"session_id": "s1"`: `"session_id": ""`, `"gaps"`: `"gap"`, `"v": 6`: `"v": 3`, `"EUR"`: "\"E\xffR\"",
 	} {
 		bad := []byte(strings.Replace(string(good), from, to, 1))
 		if _, err := rebuild.DecodeSettings(bad); err == nil || bytes.Equal(bad, good) {

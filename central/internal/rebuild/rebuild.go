@@ -148,8 +148,8 @@ func New(ctx context.Context, cfg Config, store Store, settings Settings) (*Rebu
 	return r, nil
 }
 
-// writeSettings writes tariffs, admissions, desired states, accounts and tokens. Gaps and settlements
-// are applied later, when the records that they are about are known.
+// writeSettings writes tariffs, admissions, desired states, cards, groups, accounts and tokens. Gaps and
+// settlements are applied later, when the records that they are about are known.
 func (r *Rebuilder) writeSettings(tx Tx) error {
 	var errs []error
 	for i := range r.settings.Tariffs {
@@ -173,7 +173,7 @@ func (r *Rebuilder) writeSettings(tx Tx) error {
 			Kind: orders.DesiredAvailability, CPID: a.CPID, Connector: a.Connector, Available: a.Available, RequestedAt: a.AskedAt,
 		}}}))
 	}
-	errs = append(errs, tx.Orders(r.settings.cardRows()))
+	errs = append(errs, tx.Orders(r.settings.cardRows()), tx.Orders(r.settings.groupRows()))
 	return errors.Join(append(errs, r.settings.writeAccess(tx)...)...)
 }
 

@@ -20,8 +20,9 @@ import (
 //   - version 1 has prices in whole minor units;
 //   - versions 1 and 2 have another name for gaps;
 //   - versions 1 to 3 have no accounts and tokens;
-//   - versions 1 to 4 have no cards.
-const settingsVersion = 5
+//   - versions 1 to 4 have no cards;
+//   - versions 1 to 5 have no groups.
+const settingsVersion = 6
 
 // oldGaps is the name of Settings.Gaps in a file of version 1 or 2.
 const oldGaps = "holes"
@@ -46,6 +47,8 @@ type Settings struct {
 	Tokens   []Token   `json:"tokens"`
 	// Cards are the cards of drivers, deleted ones too.
 	Cards []Card `json:"cards"`
+	// Groups are the groups of charging points behind one fuse.
+	Groups []Group `json:"groups"`
 }
 
 // Tariff is one version of the prices.
@@ -213,7 +216,7 @@ func (s *Settings) Encode() ([]byte, error) {
 	s.V = settingsVersion
 	s.Tariffs, s.Points, s.Availability = notNil(s.Tariffs), notNil(s.Points), notNil(s.Availability)
 	s.Gaps, s.Settled = notNil(s.Gaps), notNil(s.Settled)
-	s.Accounts, s.Tokens, s.Cards = notNil(s.Accounts), notNil(s.Tokens), notNil(s.Cards)
+	s.Accounts, s.Tokens, s.Cards, s.Groups = notNil(s.Accounts), notNil(s.Tokens), notNil(s.Cards), notNil(s.Groups)
 	raw, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("write settings: %w", err)
@@ -263,6 +266,9 @@ func DecodeSettings(raw []byte) (Settings, error) {
 	if s.V < 5 && s.Cards != nil {
 		return *s, errors.New("settings: \"cards\" belong to version 5")
 	}
+	if s.V < 6 && s.Groups != nil {
+		return *s, errors.New("settings: \"groups\" belong to version 6")
+	}
 	// Values that are not possible would be refused by the database later, with an
 	// error that does not name their place in the file.
 	for i := range s.Tariffs {
@@ -306,5 +312,5 @@ func (s *Settings) validate() error {
 			return fmt.Errorf("settings: cards[%d] is none: want a card_id, a token_hash, a version from 1, and limits from 0", i)
 		}
 	}
-	return s.validateAccess()
+	return errors.Join(s.validateGroups(), s.validateAccess())
 }

@@ -1,11 +1,14 @@
 package rebuild_test
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/carga-ev/carga/central/internal/rebuild"
 	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/money"
 )
 
@@ -21,7 +24,8 @@ func TestSettingsOfVersion2(t *testing.T) {
 		`{"v":2,"gaps":` + list + `}`:  `use "holes"`,
 		`{"v":4,"gaps":` + list + `}`:  "",
 		`{"v":5,"gaps":` + list + `}`:  "",
-		`{"v":6,"gaps":` + list + `}`:  "want 1 to 5",
+		`{"v":6,"gaps":` + list + `}`:  "",
+		`{"v":7,"gaps":` + list + `}`:  "want 1 to 6",
 	} {
 		s, err := rebuild.DecodeSettings([]byte(file))
 		if want != "" {
@@ -35,8 +39,38 @@ func TestSettingsOfVersion2(t *testing.T) {
 			continue
 		}
 		raw, err := s.Encode()
-		if err != nil || strings.Contains(string(raw), `"holes"`) || !strings.Contains(string(raw), `"v": 5`) {
+		if err != nil || strings.Contains(string(raw), `"holes"`) || !strings.Contains(string(raw), `"v": 6`) {
 			t.Errorf("%s: written as %s (%v)", file, raw, err)
+		}
+	}
+}
+
+// TestGroupsInSettings: a group is read as it was written, and what cannot be one is
+// refused by its place in the file.
+func TestGroupsInSettings(t *testing.T) {
+	g := orders.Group{ID: "g-1", Name: "hall", Limit: 63_000, CPs: []charge.CPID{"CP_1", "CP_2"}, Version: 3, ChangedAt: 5_000}
+	s := rebuild.Settings{Groups: []rebuild.Group{rebuild.NewGroup(&g)}}
+	raw, err := s.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := rebuild.DecodeSettings(raw)
+	if err != nil || !reflect.DeepEqual(got.Groups, s.Groups) {
+		t.Errorf("got %+v %v, from %s", got.Groups, err, raw)
+	}
+	const group = `{"group_id":"g","name":"hall","limit_ma":6000,"version":1,"cps":["CP_1"]}`
+	for file, want := range map[string]string{
+		`{"v":5,"groups":[` + group + `]}`: "belong to version 6",
+		`{"v":6,"groups":[` + group + `,{"group_id":"h","name":"yard","limit_ma":6000,"version":1,"cps":["CP_1"]}]}`: "groups[1].cps[0]: CP_1 is in groups[0]",
+		`{"v":6,"groups":[{"group_id":"g","name":"a","version":1},{"group_id":"g","name":"b","version":1}]}`:         "groups[1].group_id",
+		`{"v":6,"groups":[{"group_id":"g","name":" ","version":1}]}`:                                                 "groups[0] is none",
+		`{"v":6,"groups":[{"group_id":"","name":"a","version":1}]}`:                                                  "groups[0] is none",
+		`{"v":6,"groups":[{"group_id":"g","name":"a"}]}`:                                                             "groups[0] is none",
+		`{"v":6,"groups":[{"group_id":"g","name":"a","version":1,"limit_ma":-1}]}`:                                   "groups[0] is none",
+		`{"v":6,"groups":[{"group_id":"g","name":"a","version":1,"cps":["a b"]}]}`:                                   "groups[0].cps[0] is none",
+	} {
+		if _, err := rebuild.DecodeSettings([]byte(file)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", file, err, want)
 		}
 	}
 }
