@@ -25,6 +25,7 @@ type point struct {
 	freeVend bool                                    // a vehicle may charge without authorization
 	clock    func() (time.Time, charge.ClockQuality) // the wall clock, and its quality
 	taps     chan hal.Token                          // cards that are held to the reader
+	link     string                                  // to the MQTT broker
 
 	agent         atomic.Pointer[agentapp.Agent] // the last one started; nil: none
 	alive         atomic.Bool                    // the agent runs
@@ -35,11 +36,14 @@ type point struct {
 func newPoint(w *world, id charge.CPID, seed uint64) *point {
 	cfg := sim.DefaultConfig()
 	cfg.Serial, cfg.Seed = string(id), seed
+	if w.plan.board != nil {
+		w.plan.board(&cfg)
+	}
 	board, err := sim.New(cfg)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	p := &point{w: w, id: id, dir: filepath.Join(w.dir, string(id)), board: board, clock: synced, taps: make(chan hal.Token, 1)}
+	p := &point{w: w, id: id, dir: filepath.Join(w.dir, string(id)), board: board, clock: synced, taps: make(chan hal.Token, 1), link: "agent-mqtt"}
 	p.first = p.outlet().Register
 	return p
 }
@@ -79,6 +83,9 @@ func (p *point) config() agentapp.Config {
 	cfg.Intervals.MeterRead, cfg.Intervals.MeterReadWh = 30*time.Second, 100
 	cfg.StopWithin = time.Millisecond
 	cfg.Policies.FreeVend = p.freeVend
+	if p.w.plan.agent != nil {
+		p.w.plan.agent(&cfg)
+	}
 	return cfg
 }
 
@@ -88,7 +95,7 @@ func (p *point) name() string { return "agent in " + p.dir }
 func (p *point) start() {
 	p.w.t.Helper()
 	agent := agentapp.New(p.config(), agentapp.Deps{
-		Log: p.w.logger(string(p.id)), Board: withReader{p.board, p.taps}, Dial: p.w.dialMQTT("agent-mqtt"), Clock: p.clock,
+		Log: p.w.logger(string(p.id)), Board: withReader{p.board, p.taps}, Dial: p.w.dialMQTT(p.link), Clock: p.clock,
 	})
 	p.w.run(p.name(), agent.Run)
 	p.agent.Store(agent)

@@ -15,8 +15,10 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kfake"
 
+	agentapp "github.com/carga-ev/carga/agent/app"
 	bridgeapp "github.com/carga-ev/carga/bridge/app"
 	centralapp "github.com/carga-ev/carga/central/app"
+	"github.com/carga-ev/carga/hal/sim"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/engines"
 )
@@ -40,6 +42,8 @@ type plan struct {
 	pause      time.Duration // between two services of a driver; a minute unless set
 	central    func(*centralapp.Config)
 	bridge     func(*bridgeapp.Config)
+	agent      func(*agentapp.Config)
+	board      func(*sim.Config)
 }
 
 // world is one network in one bubble of fake time.
