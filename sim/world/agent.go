@@ -7,6 +7,7 @@ import (
 	"github.com/carga-ev/carga/agent/connector"
 	"github.com/carga-ev/carga/agent/delivery"
 	"github.com/carga-ev/carga/agent/journal"
+	"github.com/carga-ev/carga/agent/limits"
 	"github.com/carga-ev/carga/agent/point"
 	"github.com/carga-ev/carga/agent/safety"
 	"github.com/carga-ev/carga/internal/charge"
@@ -109,6 +110,7 @@ func (a *agent) boot() {
 	a.disk.Restart()
 	for _, o := range a.outlets {
 		b.connectors = append(b.connectors, &controlled{boot: b, outlet: o})
+		o.beforeUntil = 0
 		o.command(false)
 	}
 	wall, _ := b.wall()
@@ -163,8 +165,9 @@ func (b *boot) config(id charge.JournalID) point.Config {
 		Capabilities: []string{"limit", "remote_start", "reserve", "simulate"}, MaxCurrent: maxCurrent,
 		Policy: connector.Policy{
 			Resume: p.Resume, ReservedPlugStarts: p.ReservedPlugStarts, FreeVend: p.FreeVend, Rated: 50_000,
-			SampleEnergy: 500, SampleInterval: 2 * time.Minute,
+			SampleEnergy: 500, SampleInterval: 2 * time.Minute, Steered: b.w.plan.Fuse > 0,
 		},
+		Limits:    limits.Policy{Safe: b.w.plan.Safe},
 		Cards:     cards.Policy{Wait: cards.DefaultWait, CacheFor: 6 * time.Hour},
 		Telemetry: b.w.plan.Telemetry, IdleTelemetry: b.w.plan.Telemetry, Planted: point.Bug(b.w.planted),
 	}
@@ -203,7 +206,7 @@ func (b *boot) restore() error {
 	}
 	for i, m := range b.connectors {
 		m.faults = found.Saved[i].LatchedFaults()
-		m.rules = safety.Restored(safety.Fitted{}, m.faults)
+		m.rules = safety.Restored(b.w.fitted(), m.faults)
 		m.reset, m.outlet.resetDue = m.outlet.resetDue, false
 		if b.w.bug(BugPlugFromJournal) && found.Saved[i].Session.ID != "" {
 			m.pilotOverride = charge.PilotC

@@ -24,6 +24,7 @@ const (
 
 // checkEvent runs the checks that apply after every event.
 func (w *World) checkEvent() {
+	w.checkFuse()
 	for _, a := range w.agents {
 		for _, o := range a.outlets {
 			// Cheap first: most contactors are open at most events.

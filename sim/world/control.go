@@ -32,9 +32,11 @@ type controlled struct {
 	pilotOverride charge.PilotState
 }
 
-// maxCurrent is what each connector carries. Its vehicles heed no pilot, so any lower
-// limit pauses the session.
+// maxCurrent is what each connector carries.
 const maxCurrent charge.MilliAmps = 32_000
+
+// fitted is what a connector has. Behind a fuse the pilot steers its vehicle.
+func (w *World) fitted() safety.Fitted { return safety.Fitted{Steered: w.plan.Fuse > 0} }
 
 // reading returns what the meter shows now; false if it does not answer.
 func (m *controlled) reading(taken time.Duration) (connector.Reading, bool) {
@@ -131,7 +133,7 @@ func (m *controlled) tick(gap time.Duration) {
 	// All safety inputs are read over one expander, so they fail together.
 	ok := safety.Input{OK: !o.broken.input}
 	in := safety.Inputs{
-		Now: m.boot.uptime(), Gap: gap, Permit: m.permit, Commanded: o.commanded,
+		Now: m.boot.uptime(), Gap: gap, Fitted: m.boot.w.fitted(), Permit: m.permit, Commanded: o.commanded,
 		Pilot: m.pilotNow(), PilotIn: ok, Pressed: o.broken.pressed, EStopIn: safety.Input{OK: true},
 		Closed: o.closed, ContactIn: ok, Tripped: o.broken.tripped, TrippedIn: ok, ResetLatch: m.reset,
 		MaxCurrent: maxCurrent, Limit: m.limit,

@@ -33,6 +33,8 @@ type database struct {
 	requests     map[orders.RequestKey]orders.Request
 	cards        map[cards.ID]cards.Card
 	lists        map[charge.CPID]orders.LocalList
+	groups       map[orders.GroupID]orders.Group
+	members      map[orders.Target]orders.GroupMember
 	// The later Central that fenced this database's; zero for none.
 	fence charge.Epoch
 
@@ -99,6 +101,7 @@ func newDatabase() *database {
 		reservations: map[charge.ReservationID]orders.Reservation{}, desired: map[desiredKey]orders.Desired{},
 		commands: map[charge.CommandID]orders.Command{}, requests: map[orders.RequestKey]orders.Request{}, offsets: map[partition]cursor{},
 		cards: map[cards.ID]cards.Card{}, lists: map[charge.CPID]orders.LocalList{},
+		groups: map[orders.GroupID]orders.Group{}, members: map[orders.Target]orders.GroupMember{},
 	}
 }
 
@@ -110,6 +113,7 @@ func (db *database) backup() *database {
 	c.records, c.applied = maps.Clone(db.records), slices.Clone(db.applied)
 	c.reservations, c.desired, c.commands = maps.Clone(db.reservations), maps.Clone(db.desired), maps.Clone(db.commands)
 	c.cards, c.lists = maps.Clone(db.cards), maps.Clone(db.lists)
+	c.groups, c.members = maps.Clone(db.groups), maps.Clone(db.members)
 	c.requests, c.offsets, c.outbox = maps.Clone(db.requests), maps.Clone(db.offsets), slices.Clone(db.outbox)
 	return &c
 }
@@ -156,7 +160,10 @@ func (db *database) saveEffect(e orders.Effect) {
 		db.requests[e.Request.Key()] = e.Request
 	case orders.SaveCard:
 		db.cards[e.Card.ID] = e.Card
-	case orders.SaveGroup, orders.SaveGroupMember: // the simulation has no groups
+	case orders.SaveGroup:
+		db.groups[e.Group.ID] = e.Group
+	case orders.SaveGroupMember:
+		db.members[e.Member.Target] = e.Member
 	case orders.SaveLocalList:
 		db.lists[e.List.CPID] = e.List
 	case orders.SaveFence:
@@ -233,6 +240,14 @@ func (db *database) loadOrders(cfg orders.Config, epoch charge.Epoch, numbers or
 	}
 	for _, v := range db.lists {
 		s.LoadLocalList(v)
+	}
+	for _, v := range db.groups {
+		if !v.Deleted {
+			s.LoadGroup(v)
+		}
+	}
+	for _, v := range db.members {
+		s.LoadGroupMember(v)
 	}
 	s.LoadFence(db.fence)
 	return s

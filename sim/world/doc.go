@@ -88,6 +88,7 @@
 //	S15 Malformed or nonsensical messages block nothing, and no row breaks a constraint of the database.
 //	S16 What the bridge acknowledged to MQTT is in Kafka.
 //	S20 A driver's clock that is up to a minute wrong changes no answer.
+//	G1  The connectors behind one fuse may at no moment draw more than it carries.
 //	V1  After the heal all records, requests, commands and outbox rows are processed.
 //	V3  After the heal every component runs, and one Central is active.
 //	V5  No event loop runs without letting time pass.

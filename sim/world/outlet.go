@@ -22,6 +22,10 @@ type outlet struct {
 	id    charge.ConnectorID
 	rng   random
 
+	// The limit of the core, and a higher one before, while the vehicle may follow that.
+	limit, before charge.MilliAmps
+	beforeUntil   time.Duration
+
 	commanded, closed bool // the contactor's coil, and its contact
 	moveGen           int  // of movements of the contact
 

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/carga-ev/carga/internal/charge"
 )
 
 // Policy is what the owners of the charging points configured; see
@@ -45,6 +47,10 @@ type Plan struct {
 	Starts []time.Duration
 	// Lines of agents lose, duplicate and reorder messages during the whole run.
 	Lossy bool
+
+	// The fuse of all charging points, and the safe current of each connector, per phase.
+	// 0: they share none, and nothing limits their current.
+	Fuse, Safe charge.MilliAmps
 
 	Steps []Step // in the order of their times
 }
@@ -98,6 +104,8 @@ const (
 	Tap       Kind = "tap"
 	IssueCard Kind = "issue_card"
 	BlockCard Kind = "block_card"
+	// An operator makes, changes or deletes the group of all charging points.
+	ChangeGroup Kind = "change_group"
 )
 
 // Faults that the nemesis injects (nemesis.go).
@@ -235,6 +243,7 @@ func Draw(seed uint64, faults []Kind) Plan {
 	}
 	p.drawFaults(rng, t, faults)
 	p.drawCards(t)
+	p.drawGroup(t)
 	slices.SortStableFunc(p.Steps, func(a, b Step) int { return cmp.Compare(a.At, b.At) })
 	return p
 }

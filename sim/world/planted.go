@@ -16,6 +16,7 @@ const (
 	BugNoRewind        = Bug(point.BugNoRewind)
 	BugNoProbe         = Bug(point.BugNoProbe)
 	BugFullDiskCharges = Bug(point.BugFullDiskCharges)
+	BugLimitByWall     = Bug(point.BugLimitByWall)
 )
 
 // The bugs of the disk and of the shells.
@@ -64,7 +65,7 @@ const (
 func Bugs() []Bug {
 	return []Bug{
 		BugCloseBeforeSync, BugNoSync, BugSyncErrorLost, BugForgetAtPuback, BugCommandTwice, BugIgnoreBoot, BugWallClock, BugPlugFromJournal,
-		BugNoRewind, BugNoProbe, BugFullDiskCharges, BugAckBeforeKafka, BugDropWhenFull, BugSkipFailed, BugDeadLetterStays, BugAckOutOfOrder,
+		BugNoRewind, BugNoProbe, BugFullDiskCharges, BugLimitByWall, BugAckBeforeKafka, BugDropWhenFull, BugSkipFailed, BugDeadLetterStays, BugAckOutOfOrder,
 		BugAckBeforeCommit, BugNoDedupe, BugOffsetOutside, BugOffsetsBlind, BugGapApplied, BugStoredStatus, BugNoFence, BugClaimRaises,
 		BugForgedForks, BugForeignSession,
 		BugDriversClock, BugTicketOutside, BugRepeatReserves, BugKeeperDead, BugAddedUnread,

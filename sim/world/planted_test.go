@@ -34,6 +34,7 @@ func expectations() map[world.Bug]struct {
 		world.BugNoRewind:        {[]string{"S6", "S8", "V1"}, []world.Kind{world.Restore, world.NewKafka}},
 		world.BugNoProbe:         {[]string{"V1"}, []world.Kind{world.Noise, world.Noise, world.CutKafka, world.NewKafka}},
 		world.BugFullDiskCharges: {[]string{"S1"}, []world.Kind{world.DiskFull, world.DiskFull}},
+		world.BugLimitByWall:     {[]string{"G1"}, []world.Kind{world.ClockJump, world.ClockJump}},
 		world.BugAckBeforeKafka:  {[]string{"S16"}, []world.Kind{}},
 		world.BugDropWhenFull:    {[]string{"S16"}, []world.Kind{world.KillKafka, world.Noise, world.KillAgent}},
 		world.BugSkipFailed:      {[]string{"S16"}, []world.Kind{world.KillKafka}},

@@ -63,7 +63,9 @@ func (b *boot) perform(f point.Effect) {
 	case point.OfferPower:
 		b.connectors[f.Connector-1].outlet.offer(f.Offer)
 	case point.LimitCurrent:
-		b.connectors[f.Connector-1].limit = f.Limit
+		m := b.connectors[f.Connector-1]
+		m.limit = f.Limit
+		m.outlet.setLimit(f.Limit)
 		b.wakeControlLoop()
 	case point.ReadMeter:
 		b.connectors[f.Connector-1].read()

@@ -48,6 +48,7 @@ type Stats struct {
 	Operators, OperatorsServed int
 	Sessions, Tickets          int
 	Taps, CardSessions         int // of cards
+	FuseChecks                 int // of G1, while a connector may draw more than its safe current
 	BilledWh, UnaccountedWh    int64
 	// Orphaned sessions that an operator settled.
 	OrphansSettled int
@@ -118,6 +119,6 @@ func (s *Stats) ints() []*int {
 		&s.Records, &s.Deleted, &s.Sent, &s.ReadErrors, &s.PositionsLost, &s.BadMessages, &s.RolledBackSeen,
 		&s.Applied, &s.Duplicates, &s.OutOfOrder, &s.Forked, &s.Mismatched, &s.ForgedRecords, &s.NonsenseRecords, &s.Gaps, &s.TooFarAhead, &s.Retries, &s.DeadLetters, &s.StaleCommands, &s.CommandsSent,
 		&s.Commits, &s.CommitsRefused, &s.CommitsUnseen, &s.Reread, &s.Fenced, &s.Visits, &s.Answers, &s.Granted, &s.Plugs,
-		&s.Operators, &s.OperatorsServed, &s.Sessions, &s.Tickets, &s.Taps, &s.CardSessions, &s.OrphansSettled, &s.SilentSettled, &s.Released,
+		&s.Operators, &s.OperatorsServed, &s.Sessions, &s.Tickets, &s.Taps, &s.CardSessions, &s.FuseChecks, &s.OrphansSettled, &s.SilentSettled, &s.Released,
 	}
 }

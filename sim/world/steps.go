@@ -61,6 +61,8 @@ func (w *World) perform(s Step) {
 		w.issueCard(rng)
 	case BlockCard:
 		w.blockCard(rng)
+	case ChangeGroup:
+		w.changeGroup(s.N, 40)
 	case Break:
 		f := breakable()[s.N%len(breakable())]
 		// The command SIMULATE notes it when it is executed, see boot.simulate.
@@ -75,6 +77,7 @@ func (w *World) perform(s Step) {
 		w.after(s.For+5*time.Minute, "repaired by hand", o.repair)
 	default:
 		w.disturbed(s)
+		w.loseGrants(s)
 		w.injectFault(s, rng)
 	}
 }

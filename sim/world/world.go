@@ -36,6 +36,8 @@ type World struct {
 	centrals []*central
 	drivers  *drivers
 	cards    cardWatch
+	// Until then G1 is not checked, see loseGrants.
+	grantsUnknown time.Duration
 
 	dbFull bool // databases refuse commits
 	// All faults have ended, and people do nothing new.

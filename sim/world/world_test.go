@@ -29,6 +29,7 @@ func TestOneSession(t *testing.T) {
 func calm(seed uint64) world.Plan {
 	p := world.Draw(seed, []world.Kind{})
 	p.CPs, p.Connectors, p.Lossy, p.For, p.ReservationLife = 1, 1, false, 2*time.Hour, 10*time.Minute
+	p.Fuse, p.Safe = 0, 0
 	return p
 }
 
@@ -60,6 +61,30 @@ func TestCards(t *testing.T) {
 		t.Errorf("%d taps and %d sessions prove little", total.Taps, total.CardSessions)
 	}
 	t.Logf("%d taps, %d sessions", total.Taps, total.CardSessions)
+}
+
+// TestAGroupCharges: in most runs behind a fuse sessions get more than the safe current.
+func TestAGroupCharges(t *testing.T) {
+	t.Parallel()
+	groups, charged := 0, 0
+	for seed := uint64(1); seed <= 12; seed++ {
+		p := world.Draw(seed, []world.Kind{})
+		p.For = min(p.For, 2*time.Hour)
+		if p.Fuse == 0 {
+			continue
+		}
+		groups++
+		r := world.Run(p, world.Options{})
+		if r.Failure != nil {
+			t.Errorf("seed %d: %v", seed, r.Failure)
+		}
+		if r.Stats.FuseChecks > 0 {
+			charged++
+		}
+	}
+	if groups < 3 || charged < groups/2 {
+		t.Errorf("of %d groups %d had more than their safe current", groups, charged)
+	}
 }
 
 // TestSameSeedSameRun: without determinism no failure could be reproduced.
