@@ -187,7 +187,7 @@ func (o *Outbox) page(ctx context.Context, topic string) error {
 		p.after, p.pending = r.ID, p.pending+1
 		o.mu.Unlock()
 		if err := o.out.Produce(ctx, r, func() { o.confirm(p, r.ID) }); err != nil {
-			return nil //nolint:nilerr // ctx has ended
+			return nil // ctx has ended
 		}
 	}
 	if len(rows) == maxInFlight/2 { // there may be more

@@ -205,17 +205,17 @@ func TestTheNewestBootOfVersion13(t *testing.T) {
 // the first transactions compute the times of its sessions.
 func TestTimesOfVersion28(t *testing.T) {
 	t.Parallel()
-	rows := `INSERT INTO cps (cp_id,admitted,name,place,agent,simulated,first_seen_at,present,waiting_journal,named,conn,online,presence_at,
+	rows := []string{`INSERT INTO cps (cp_id,admitted,name,place,agent,simulated,first_seen_at,present,waiting_journal,named,conn,online,presence_at,
 			first_journal,first_seq,next_journal,next_seq,last_journal,last_seq,position,faults,forked_at,fork)
 			VALUES ('CP',1,'','','',0,11,'j','','j',0,0,0,'',0,'',0,'',0,'','[]',0,'');
 		INSERT INTO journals (cp_id,journal,registered,followed,last,hash,after_journal,after_seq,root,reported,conn,opened_at,wrote_at,clock,grown_at,boot_at,boot_clock,boot_seq)
-			VALUES ('CP','j',1,0,9,'','',0,1,'[]',0,1,1,'unset',1,5000000,'synced',9);`
+			VALUES ('CP','j',1,0,9,'','',0,1,'[]',0,1,1,'unset',1,5000000,'synced',9)`}
 	for i := range 2*knownAtOnce + 1 {
-		rows += fmt.Sprintf(`INSERT INTO sessions (session_id,cp_id,connector,state,username,reservation_id,tariff,by,start_wh,start_known,register_wh,started,
+		rows = append(rows, fmt.Sprintf(`INSERT INTO sessions (session_id,cp_id,connector,state,username,reservation_id,tariff,by,start_wh,start_known,register_wh,started,
 			authorized_at,started_at,ended_at,first_seen_at,reason,settled,spans) VALUES ('s%d','CP',1,'ended','','','','order',0,1,0,1,10,0,20,7,'local',0,
-			'[{"Journal":"j","FirstMS":10,"LastMS":20,"GrantMS":10,"StopMS":20,"Clock":"unset"},{"Journal":"k","FirstMS":0,"LastMS":1}]');`, i)
+			'[{"Journal":"j","FirstMS":10,"LastMS":20,"GrantMS":10,"StopMS":20,"Clock":"unset"},{"Journal":"k","FirstMS":0,"LastMS":1}]')`, i))
 	}
-	s, err := Open(t.Context(), Options{Path: olderDatabase(t, 24, rows)})
+	s, err := Open(t.Context(), Options{Path: olderDatabase(t, 24, rows...)})
 	if err != nil {
 		t.Fatal(err)
 	}
