@@ -55,7 +55,7 @@ func (x *step) repairTimes() {
 				c.ChangedAt = x.At
 				x.emit(SaveCommand{*c})
 			default:
-				x.endCommand(c, Expired, "Central's clock was set back")
+				x.endCommand(c, Expired, EndClockSetBack)
 			}
 		}
 		for k, at := range p.notBefore {

@@ -128,7 +128,7 @@ func (x *step) endCommandsOfOtherBoots(cp *ledger.CP) {
 	}
 	for _, c := range byIssued(p.commands) {
 		if c.Journal != cp.CurrentJournal {
-			x.endCommand(c, Superseded, "the charging point restarted")
+			x.endCommand(c, Superseded, EndReboot)
 		}
 	}
 }

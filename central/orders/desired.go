@@ -43,7 +43,7 @@ func (x *step) endDesired(p *point, d *Desired, outcome string) {
 	}
 	for _, c := range byIssued(p.commands) {
 		if c.Type == wire.CommandStart && c.SessionID == d.SessionID && c.State != Accepted {
-			x.endCommand(c, Superseded, "no longer desired")
+			x.endCommand(c, Superseded, EndUnwanted)
 		}
 	}
 }
@@ -154,7 +154,7 @@ func (x *step) sessionSettled(t Target) {
 	}
 	for _, c := range byIssued(p.commands) {
 		if c.Connector == t.Connector && (c.Type == wire.CommandStart || c.Type == wire.CommandStop) {
-			x.endCommand(c, Superseded, "an operator settled the session")
+			x.endCommand(c, Superseded, EndSettled)
 		}
 	}
 	x.reconcile(t.CPID)
@@ -281,7 +281,7 @@ func (x *step) supersedeOpposite(t Target, order *wire.SetAvailability) (superse
 	}
 	for _, c := range byIssued(p.commands) {
 		if c.Type == wire.CommandSetAvailability && c.Connector == t.Connector && string(c.Data) != string(data) {
-			x.endCommand(c, Superseded, "no longer desired")
+			x.endCommand(c, Superseded, EndUnwanted)
 			superseded = true
 		}
 	}

@@ -189,7 +189,7 @@ func (x *step) replaced(p *point, c *ledger.Connector, r *Reservation) []charge.
 func (x *step) endOpenCommands(p *point, kind wire.CommandType, id charge.ReservationID) {
 	for _, c := range byIssued(p.commands) {
 		if c.Type == kind && c.ReservationID == id {
-			x.endCommand(c, Superseded, "no longer desired")
+			x.endCommand(c, Superseded, EndUnwanted)
 		}
 	}
 }

@@ -215,12 +215,12 @@ func (x *step) expire(p *point) {
 		switch {
 		case !c.State.Open(): // ended by one of the above
 		case c.State != Accepted && x.At >= c.ExpiresAt:
-			x.endCommand(c, Expired, "no result in its time")
+			x.endCommand(c, Expired, EndNoResult)
 			if c.Type == wire.CommandReserve {
 				x.s.unresponsive[Target{c.CPID, c.Connector}] = x.At
 			}
 		case c.State == Accepted && x.At >= c.ChangedAt.Add(resultTimeout(x.s.cfg)):
-			x.endCommand(c, Expired, "accepted, and no result in its time")
+			x.endCommand(c, Expired, EndUnfinished)
 		}
 	}
 }

@@ -56,6 +56,16 @@ type Reservation struct {
 // Active reports whether the reservation keeps its connector at the moment now.
 func (r *Reservation) Active(now charge.Time) bool { return r.EndedAt == 0 && now < r.Until }
 
+// Why Central ends a command: Command.Reason, beside those that charging points give.
+const (
+	EndReboot       = "reboot"                     // the boot that it was for is over
+	EndUnwanted     = "unwanted"                   // nothing asks for it any more
+	EndSettled      = "settled"                    // an operator settled its session
+	EndClockSetBack = "clock_set_back"             // of Central: the command could not be encoded any more
+	EndNoResult     = "no_result"                  // its time passed
+	EndUnfinished   = "no_result_after_acceptance" // the same, and it was accepted
+)
+
 // EndUsed is the Reason of a reservation that a session used.
 const EndUsed = "used"
 
