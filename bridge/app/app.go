@@ -144,8 +144,8 @@ func (b *bridge) run(ctx context.Context, deps Deps) {
 // dependency is the state of the connection to MQTT, as in the heartbeat.
 func (b *bridge) dependency() wire.Dependency {
 	if b.session != nil {
-		if reason, since := b.session.standby(); reason != "" {
-			return wire.Dependency{Since: charge.At(since), Reason: reason}
+		if why, since := b.session.standby(); !why.IsZero() {
+			return wire.DependencyDown(charge.At(since), why.String(), why)
 		}
 	}
 	return b.mqtt.Dependency()

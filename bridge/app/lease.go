@@ -8,6 +8,7 @@ import (
 
 	"github.com/carga-ev/carga/bridge/lease"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/reason"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -71,7 +72,7 @@ func (s *session) setHolds(holds bool) {
 	}
 	s.held = make(chan struct{})
 	close(s.lost)
-	s.log.Info("stands by", slog.String("client_id", s.id), slog.String("reason", s.reasonLocked()))
+	s.log.Info("stands by", slog.String("client_id", s.id), slog.String("reason", s.reasonLocked().String()))
 }
 
 // Beat implements kafkaside.Lease.
@@ -141,24 +142,24 @@ func (s *session) Connected(yes bool) {
 	})
 }
 
-// standby returns why this bridge is not connected to MQTT, and since when; "" if it
-// is active.
-func (s *session) standby() (reason string, since time.Time) {
+// standby returns why this bridge is not connected to MQTT, and since when; zero if
+// it is active.
+func (s *session) standby() (why reason.Reason, since time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.holds {
-		return "", s.since
+		return reason.Reason{}, s.since
 	}
 	return s.reasonLocked(), s.since
 }
 
-func (s *session) reasonLocked() string {
+func (s *session) reasonLocked() reason.Reason {
 	switch holder := s.state.Holder(); holder {
 	case "":
-		return "stands by: no bridge with this client id is active yet"
+		return reason.Reason{Code: reason.StandbyNone}
 	case s.name:
-		return "stands by: takes over"
+		return reason.Reason{Code: reason.StandbyStarts}
 	default:
-		return "stands by: bridge " + holder + " is active"
+		return reason.Reason{Code: reason.Standby, Other: holder}
 	}
 }

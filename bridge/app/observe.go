@@ -4,13 +4,13 @@ import (
 	"cmp"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/carga-ev/carga/bridge/internal/kafkaside"
 	"github.com/carga-ev/carga/internal/health"
 	"github.com/carga-ev/carga/internal/kafkalink"
 	"github.com/carga-ev/carga/internal/metrics"
+	"github.com/carga-ev/carga/internal/reason"
 )
 
 // metricPrefix begins the names of all metrics.
@@ -22,25 +22,25 @@ const metricPrefix = "carga_bridge_"
 // is shown as the reason of kafka while that is up.
 func (b *bridge) evaluate(r *health.Registry) {
 	m := b.mqtt.State()
-	reason := ""
+	words := ""
 	if !m.Up {
-		reason = m.String()
+		words = m.String()
 	}
-	standby := health.Status{Name: "mqtt", Up: m.Up, Since: m.Since, Reason: reason}
+	standby := health.Status{Name: "mqtt", Up: m.Up, Since: m.Since, Reason: words}
 	if b.session != nil {
-		if words, since := b.session.standby(); words != "" { // it is ready to take over
-			standby.Up, standby.Since, standby.Reason, standby.Informational = false, since, words, true
+		if why, since := b.session.standby(); !why.IsZero() { // it is ready to take over
+			standby.Up, standby.Since, standby.Reason, standby.Informational = false, since, why.String(), true
 		}
 	}
 	r.Put(standby)
 	k := b.kafka.Dependency()
-	r.Put(health.Status{Name: "kafka", Up: k.Up, Since: k.Since.Std(), Reason: cmp.Or(k.Reason, strings.Join(b.kafka.Warnings(), "; "))})
+	r.Put(health.Status{Name: "kafka", Up: k.Up, Since: k.Since.Std(), Reason: cmp.Or(k.Reason, reason.Join(b.kafka.Warnings()))})
 	state := b.kafka.State()
-	words := blocked(state.Producer)
+	words = blocked(state.Producer)
 	r.Set("kafka_lanes", words == "", words)
 	unread := ""
 	if t := b.kafka.ReadTroubles(); len(t) > 0 {
-		unread = t[0].Reason
+		unread = t[0].Reason.String()
 	}
 	r.Set("kafka_readers", unread == "", unread)
 }
@@ -61,7 +61,7 @@ func blocked(s kafkalink.Stats) string {
 		}
 	}
 	return fmt.Sprintf("%d of %d lanes cannot write; %s holds %d records, the first for %s: %s",
-		n, len(s.Lanes), worst.Topic, worst.Records, time.Since(worst.Since).Round(time.Second), worst)
+		n, len(s.Lanes), worst.Topic, worst.Records, time.Since(worst.Since).Round(time.Second), worst.Why())
 }
 
 // families returns the metrics of the bridge. All are read from the state of its

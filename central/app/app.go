@@ -21,6 +21,7 @@ import (
 	"github.com/carga-ev/carga/internal/metrics/prom"
 	"github.com/carga-ev/carga/internal/observe"
 	"github.com/carga-ev/carga/internal/process"
+	"github.com/carga-ev/carga/internal/reason"
 	"github.com/carga-ev/carga/internal/systemd"
 )
 
@@ -278,7 +279,7 @@ func (s ingestStore) Write(ctx context.Context, fn func(ingest.Tx) error) error 
 }
 
 // Trouble implements ingest.Store.
-func (ingestStore) Trouble(err error) (words string, r ingest.Remedy) {
-	words, remedy := store.Diagnose(err)
-	return words, ingest.Remedy(remedy)
+func (ingestStore) Trouble(err error) (why reason.Reason, r ingest.Remedy) {
+	why, remedy := store.Diagnose(err)
+	return why, ingest.Remedy(remedy)
 }

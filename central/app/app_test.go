@@ -138,7 +138,7 @@ func TestKafkaAbsentForLong(t *testing.T) {
 		p.Charge(1)
 		o.publish(wire.TopicEvents, p.All[1:]...)
 		time.Sleep(10 * time.Minute)
-		if page := c.get(w, "/api/v1/network"); !strings.Contains(page, "waiting for Kafka since") {
+		if page := c.get(w, "/api/v1/network"); !strings.Contains(page, `"waiting for Kafka: network is cut","why":[{"code":"kafka_down"`) {
 			t.Errorf("the page does not show what is missing: %s", page)
 		}
 		w.kafka()

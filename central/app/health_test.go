@@ -160,13 +160,13 @@ func TestWhatTheBridgeCannotDoIsShown(t *testing.T) {
 		}
 		since := charge.At(time.Now()).Add(-10 * time.Second)
 		lives(3, wire.Trouble{Since: since, Reason: "cannot write cp-events: x"}, wire.Trouble{Since: since + 1, Reason: "cannot read cp-commands: y"})
-		if p := c.parts(w)["bridge"]; p.State != "down" || !p.Since.Equal(since.Std()) || p.Reason != "bridge b cannot write cp-events: x (and 1 more)" {
+		if p := c.parts(w)["bridge"]; p.State != "down" || !p.Since.Equal(since.Std()) || p.Reason != "bridge b: cannot write cp-events: x (and 1 more)" {
 			t.Errorf("it cannot write: got %+v", p)
 		}
 		if ok, all := page.Ready(); !ok || all["bridge"].Up || !all["bridge"].Informational || !strings.Contains(all["bridge"].Reason, "cannot write cp-events") {
 			t.Errorf("it cannot write: got %v %+v", ok, all["bridge"])
 		}
-		if alarms := fmt.Sprint(c.openAlarms(w)); alarms != "[part_down bridge: bridge b cannot write cp-events: x (and 1 more)]" {
+		if alarms := fmt.Sprint(c.openAlarms(w)); alarms != "[part_down bridge: bridge b: cannot write cp-events: x (and 1 more)]" {
 			t.Errorf("it cannot write: got %s", alarms)
 		}
 		c.stop() // the alarm outlives Central, and ends when it is over

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -19,6 +18,7 @@ import (
 	"github.com/carga-ev/carga/internal/health"
 	"github.com/carga-ev/carga/internal/kafkalink"
 	"github.com/carga-ev/carga/internal/observe"
+	"github.com/carga-ev/carga/internal/reason"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -164,15 +164,12 @@ func (l *kafkaIO) watch(ctx context.Context) {
 // kafkaView returns the state of Kafka for the live view.
 func (l *kafkaIO) kafkaView() ingest.KafkaView {
 	k := l.topics.State()
-	v := ingest.KafkaView{Up: k.Up, Reason: strings.Join(k.Warnings(), "; ")}
+	v := ingest.KafkaView{Up: k.Up, Why: k.Warnings(), HeartbeatsUnread: unread(l.heartbeatReaders())}
 	if !k.Up {
-		v.Reason = k.String()
+		v.Why = []reason.Reason{k.Why()}
 	}
 	for _, t := range l.troubles(k) {
-		v.Troubles = append(v.Troubles, ingest.Trouble{Since: charge.At(t.Since), Reason: t.Reason})
-	}
-	if words := unread(l.heartbeatReaders()); words != "" {
-		v.HeartbeatsUnread = words
+		v.Troubles = append(v.Troubles, ingest.Trouble{Since: charge.At(t.Since), Why: t.Reason})
 	}
 	return v
 }
@@ -182,14 +179,15 @@ func (l *kafkaIO) troubles(k kafkalink.WatcherState) []kafkalink.Trouble {
 	return kafkalink.Troubles(k, []kafkalink.Stats{l.durable.Stats(), l.lossy.Stats()}, append(l.readerStates(len(l.cfg.Kafka.Topics.all())), l.heartbeatReaders()...))
 }
 
-// unread describes the first partition that is not being read; "" if all are.
-func unread(readers []kafkalink.ReaderState) string {
+// unread returns why heartbeats of bridges are not read, by the first partition that
+// is not; zero if all are.
+func unread(readers []kafkalink.ReaderState) reason.Reason {
 	for _, r := range readers {
 		if !r.Reading {
-			return fmt.Sprintf("%s/%d is not read: %s", r.Topic, r.Partition, cmp.Or(r.Reason, "not yet"))
+			return reason.Reason{Code: reason.HeartbeatsUnread, Topic: r.Topic}.Because(cmp.Or(r.Reason, reason.Reason{Code: reason.NotYet}))
 		}
 	}
-	return ""
+	return reason.Reason{}
 }
 
 // heartbeatReaders returns the states of the heartbeats' readers; none before

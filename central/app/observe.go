@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -18,6 +17,7 @@ import (
 	"github.com/carga-ev/carga/internal/kafkalink"
 	"github.com/carga-ev/carga/internal/metrics"
 	"github.com/carga-ev/carga/internal/observe"
+	"github.com/carga-ev/carga/internal/reason"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -105,15 +105,15 @@ func (c *components) checkHealth(r *health.Registry) {
 	r.Set("active", own.Inactive == "", own.Inactive)
 	r.SetInformational("alarms", own.Alarms == "", own.Alarms)
 	k := c.kafka.topics.State()
-	reason := ""
+	words := ""
 	if !k.Up {
-		reason = k.String()
+		words = k.String()
 	}
-	r.Put(health.Status{Name: "kafka", Up: k.Up, Since: k.Since, Reason: cmp.Or(reason, strings.Join(k.Warnings(), "; "))})
+	r.Put(health.Status{Name: "kafka", Up: k.Up, Since: k.Since, Reason: cmp.Or(words, reason.Join(k.Warnings()))})
 	lanes := kafkalink.Troubles(k, []kafkalink.Stats{c.kafka.durable.Stats(), c.kafka.lossy.Stats()}, nil)
 	cannot := ""
 	if len(lanes) > 0 {
-		cannot = lanes[0].Reason
+		cannot = lanes[0].Reason.String()
 	}
 	r.Set("kafka_lanes", cannot == "", cannot)
 	for _, p := range c.live.Network().Parts { // another program's state informs; it does not count
@@ -121,7 +121,7 @@ func (c *components) checkHealth(r *health.Registry) {
 			r.Put(health.Status{Name: p.Name, Up: p.State == view.PartUp, Since: p.Since.Std(), Reason: p.Reason, Informational: true})
 		}
 	}
-	words := lagReason(c.kafka.committedReaders(), own.Inactive)
+	words = lagReason(c.kafka.committedReaders(), own.Inactive)
 	r.Set("kafka_readers", words == "", words)
 }
 
@@ -193,9 +193,9 @@ func (c *components) refusals() metrics.Family {
 		Name: metricPrefix + "driver_requests_refused_total", Kind: metrics.Counter,
 		Help: "Messages of drivers that could not be used, since the database was made, by the reason in the answer.",
 	}
-	for _, reason := range orders.Refusals() {
+	for _, word := range orders.Refusals() {
 		f.Samples = append(f.Samples, metrics.Sample{
-			Labels: []metrics.Label{{Name: "reason", Value: reason}}, Value: float64(c.live.Counter(ingest.CountRefused + reason)),
+			Labels: []metrics.Label{{Name: "reason", Value: word}}, Value: float64(c.live.Counter(ingest.CountRefused + word)),
 		})
 	}
 	return f

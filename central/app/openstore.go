@@ -29,12 +29,12 @@ func openStore(ctx context.Context, cfg Config, given bool, log *slog.Logger) (s
 		}
 		return err
 	}, func(err error) bool {
-		words, remedy := store.Diagnose(err)
+		why, remedy := store.Diagnose(err)
 		if !process.FolderMayHeal(err) && remedy != store.RemedyWait {
 			return false
 		}
-		if words != "" {
-			err = fmt.Errorf("%s: %w", words, err)
+		if !why.IsZero() {
+			err = fmt.Errorf("%s: %w", why, err)
 		}
 		w.Report(ctx, err.Error())
 		return true

@@ -2,12 +2,12 @@ package app
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"time"
 
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/kafkalink"
+	"github.com/carga-ev/carga/internal/reason"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -43,14 +43,14 @@ type otherCentrals struct {
 // until no other Central is active. With --take-over it does not wait for that.
 // It returns the highest epoch read; its only error is the end of ctx.
 func (l *kafkaIO) waitToJoin(ctx context.Context) (charge.Epoch, error) {
-	l.live.SetWaiting("waits for Kafka")
+	l.live.SetWaiting(reason.Reason{Code: reason.WaitsForKafka})
 	t := &l.cfg.Kafka.Topics
 	ends, err := l.catchUpOf(ctx, t.Monitor.Name, t.Commands.Name)
 	if err != nil {
 		return charge.Epoch{}, err
 	}
 	s := &otherCentrals{catchUp: ends}
-	l.live.SetWaiting("looks whether another Central is alive")
+	l.live.SetWaiting(reason.Reason{Code: reason.LooksForCentral})
 	reading, stop := context.WithCancel(ctx)
 	var readers sync.WaitGroup
 	defer readers.Wait()
@@ -130,7 +130,7 @@ func (l *kafkaIO) waitForSilence(ctx context.Context, s *otherCentrals) error {
 		until := otherAt.Add(takeoverAfter)
 		switch {
 		case !other.IsZero():
-			l.live.SetWaiting(fmt.Sprintf("another Central (%s) is alive: waits until it has been silent for %s; --take-over does not wait", other, takeoverAfter))
+			l.live.SetWaiting(reason.Reason{Code: reason.OtherCentral, Central: other.String(), Count: int64(takeoverAfter / time.Second)})
 		case !past:
 			return nil
 		default:

@@ -10,6 +10,7 @@ import (
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/reason"
 )
 
 // recorder is a database that keeps the rows of each transaction, so that they
@@ -62,9 +63,9 @@ func (r *recorder) Write(ctx context.Context, fn func(ingest.Tx) error) error {
 }
 
 // Trouble implements ingest.Store.
-func (*recorder) Trouble(err error) (words string, r ingest.Remedy) {
-	words, remedy := store.Diagnose(err)
-	return words, ingest.Remedy(remedy)
+func (*recorder) Trouble(err error) (why reason.Reason, r ingest.Remedy) {
+	why, remedy := store.Diagnose(err)
+	return why, ingest.Remedy(remedy)
 }
 
 // applied returns how many records are committed.

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/reason"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -148,17 +149,17 @@ func touch[T comparable](list *[]T, v T) {
 }
 
 // raiseAlarm raises an alarm. id names it among those of its kind and charging
-// point; raising it again replaces its detail.
-func (f *fold) raiseAlarm(kind AlarmKind, id string, connector charge.ConnectorID, detail string) {
+// point; raising it again replaces its reason.
+func (f *fold) raiseAlarm(kind AlarmKind, id string, connector charge.ConnectorID, why reason.Reason) {
 	f.inserts = append(f.inserts, AlarmRaised{Alarm{
 		ID: string(kind) + "." + string(f.cp.ID) + "." + id, Kind: kind, CPID: f.cp.ID, Connector: connector,
-		At: f.env.Now, Detail: detail,
+		At: f.env.Now, Detail: why.String(), Why: why,
 	}})
 }
 
 // clearAlarm withdraws an alarm; it may never have been raised.
 func (f *fold) clearAlarm(kind AlarmKind, id string, connector charge.ConnectorID) {
-	f.raiseAlarm(kind, id, connector, "")
+	f.raiseAlarm(kind, id, connector, reason.Reason{})
 	f.inserts[len(f.inserts)-1] = asCleared(f.inserts[len(f.inserts)-1])
 }
 
@@ -177,7 +178,7 @@ func (f *fold) reportUnusable(why string) {
 	if f.out.Unusable == nil {
 		f.out.Unusable = errors.New(why)
 	}
-	f.raiseAlarm(AlarmUnusable, string(f.rec.Journal)+"."+string(f.rec.Type), f.rec.Connector, why)
+	f.raiseAlarm(AlarmUnusable, string(f.rec.Journal)+"."+string(f.rec.Type), f.rec.Connector, reason.Reason{Code: reason.RecordUnusable, Detail: why})
 }
 
 // emit returns the touched rows as copies. Each list of a row is cloned, because

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/reason"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -60,7 +61,7 @@ func (f *fold) linkJournal(j *Journal, known int) {
 		j.Root = true
 	}
 	if j.Root && known > 0 {
-		f.raiseAlarm(AlarmReplaced, string(j.ID), 0, "the charging point came back with an empty storage")
+		f.raiseAlarm(AlarmReplaced, string(j.ID), 0, reason.Reason{Code: reason.StorageReplaced})
 	}
 }
 
@@ -328,7 +329,7 @@ func PassNext(cp *CP, env *Env) ([]Change, error) {
 	default:
 		return nil, fmt.Errorf("what precedes record %s/%d is not known; it must arrive first", n.Journal, n.Seq)
 	}
-	f.passTo(f.findOrCreateJournal(n.Journal), n.Seq, "", GapDeadLetter, "passed by an operator")
+	f.passTo(f.findOrCreateJournal(n.Journal), n.Seq, "", GapDeadLetter, reason.Reason{Code: reason.GapPassed})
 	return f.emit(), nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/reason"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -41,10 +42,10 @@ func (f *fold) classify() Verdict {
 	case !known:
 		f.passBefore(j)
 	case before != "" && before != r.Prev:
-		return f.blocked(fmt.Sprintf("record %s/%d does not follow the record known before it", r.Journal, r.Seq))
+		return f.blocked()
 	}
 	if f.provesFork(j) {
-		f.quarantine(fmt.Sprintf("journals %s and %s both grow", r.Journal, cp.lastGrown))
+		f.quarantine(reason.Reason{Code: reason.BothGrow, Journal: string(r.Journal), Other: string(cp.lastGrown)})
 		return Forked
 	}
 	f.acceptNext()
@@ -61,7 +62,7 @@ func (f *fold) classifyKnown(j *Journal) Verdict {
 		case f.cp.Forked():
 			return Forked
 		case !f.fitsNeighbours(j):
-			return f.dropMismatch(fmt.Sprintf("record %s/%d, which was missing, does not fit the records known beside it", r.Journal, r.Seq))
+			return f.dropMismatch(reason.NotFitting)
 		}
 		f.fillGap(g, r.Seq)
 		f.out.Late = true
@@ -74,12 +75,11 @@ func (f *fold) classifyKnown(j *Journal) Verdict {
 	if known == "" || known == f.out.Hash {
 		return Duplicate
 	}
-	why := fmt.Sprintf("record %s/%d came with other bytes than before", r.Journal, r.Seq)
 	if before := f.predecessorHash(); before == "" || before != r.Prev {
-		return f.dropMismatch(why)
+		return f.dropMismatch(reason.OtherBytes)
 	}
 	if !f.cp.Forked() {
-		f.quarantine(why + ", and both follow the same record")
+		f.quarantine(f.about(reason.OtherBytesFork))
 	}
 	return Forked
 }
@@ -88,16 +88,16 @@ func (f *fold) classifyKnown(j *Journal) Verdict {
 // record may be a stray message. If they keep coming for forkAfter and no other
 // record is applied meanwhile, the records of a second device block this one.
 // Copies of one message do not, see arrivedAt.
-func (f *fold) blocked(why string) Verdict {
+func (f *fold) blocked() Verdict {
 	p, at := &f.cp.Point, f.arrivedAt()
-	v := f.dropMismatch(why)
+	v := f.dropMismatch(reason.NotFollowing)
 	if p.BlockedSince == 0 {
 		p.BlockedSince = set(at)
 	}
 	if at < p.BlockedSince.Add(forkAfter) {
 		return v
 	}
-	f.quarantine(why + ", and nothing else came for ten minutes")
+	f.quarantine(f.about(reason.NotFollowingFork))
 	return Forked
 }
 
@@ -115,15 +115,20 @@ func (f *fold) arrivedAt() charge.Time {
 // dropMismatch drops a record that does not fit the chain. A single one proves
 // nothing, because a sender without the chain can produce it. After a pause, or
 // if Central's clock went back, the record begins a new series.
-func (f *fold) dropMismatch(why string) Verdict {
+func (f *fold) dropMismatch(code reason.Code) Verdict {
 	p, at := &f.cp.Point, f.arrivedAt()
 	if at < p.MismatchAt || at > p.MismatchAt.Add(mismatchSeriesPause) {
 		p.BlockedSince = 0
 	}
 	p.MismatchAt = set(at)
 	f.pointChanged = true
-	f.raiseAlarm(AlarmMismatch, mismatchID, 0, why+": dropped")
+	f.raiseAlarm(AlarmMismatch, mismatchID, 0, f.about(code))
 	return Mismatched
+}
+
+// about returns a reason about the record.
+func (f *fold) about(code reason.Code) reason.Reason {
+	return reason.Reason{Code: code, Journal: string(f.rec.Journal), First: int64(f.rec.Seq)}
 }
 
 // mismatchID names the one alarm of a charging point about records that do not
@@ -285,16 +290,16 @@ func (f *fold) acceptNext() {
 
 func (f *fold) alarmRolledBack(j charge.JournalID, at charge.Seq) {
 	f.raiseAlarm(AlarmRolledBack, fmt.Sprintf("%s.%d", j, at), 0,
-		fmt.Sprintf("record %s/%d has two continuations: the storage went back to an older state", j, at))
+		reason.Reason{Code: reason.StorageSetBack, Journal: string(j), First: int64(at)})
 }
 
 // quarantine stops applying records of the identity until an operator releases
 // it: records of two devices in one account would bill wrong sessions.
-func (f *fold) quarantine(why string) {
+func (f *fold) quarantine(why reason.Reason) {
 	if f.cp.Forked() {
 		return
 	}
-	f.cp.ForkedAt, f.cp.ForkReason = set(f.env.Now), why
+	f.cp.ForkedAt, f.cp.ForkReason = set(f.env.Now), why.String()
 	f.pointChanged = true
 	f.raiseAlarm(AlarmFork, string(f.rec.Journal), 0, why)
 }

@@ -1,10 +1,10 @@
 package ledger
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/reason"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -74,8 +74,7 @@ func (f *fold) exceedEpoch(p *wire.Presence) {
 	cp.farClaim = farClaim{}
 	if lead > maxEpochLead {
 		lead = epochAtItsEnd
-		f.raiseAlarm(AlarmEpoch, "end", 0, fmt.Sprintf("presences name the epoch %s, which Central cannot exceed; "+
-			"if it obeys that epoch, the charging point ignores this Central: delete its position file, or give it an empty storage", claimed))
+		f.raiseAlarm(AlarmEpoch, "end", 0, reason.Reason{Code: reason.EpochAtItsEnd, Central: claimed.String()})
 	} else if cp.EpochLead >= epochAtItsEnd {
 		f.clearAlarm(AlarmEpoch, "end", 0)
 	}

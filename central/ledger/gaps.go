@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/reason"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -40,26 +41,26 @@ func (f *fold) passBefore(j *Journal) {
 		if j == nil {
 			j = f.findOrCreateJournal(r.Journal)
 		}
-		f.passTo(j, r.Seq-1, r.Prev, GapForgotten, "the charging point holds nothing before record "+fmt.Sprint(r.Seq))
+		f.passTo(j, r.Seq-1, r.Prev, GapForgotten, reason.Reason{Code: reason.GapBeforeRecord, Count: int64(r.Seq)})
 		return
 	}
 	reg, ok := f.payload().(*wire.Registered)
 	if !ok || reg.After == nil {
 		f.addGap(&Gap{
 			ID: f.gapID(r.Journal, 0), Journal: r.Journal, Cause: GapForgotten,
-			Detail: "what the journal follows cannot be read", Missing: []Range{{}},
+			Why: reason.Reason{Code: reason.GapUnreadable}, Missing: []Range{{}},
 		})
 		return
 	}
-	f.passTo(f.findOrCreateJournal(reg.After.Journal), reg.After.Seq, r.Prev, GapForgotten, "the charging point holds nothing before its start")
+	f.passTo(f.findOrCreateJournal(reg.After.Journal), reg.After.Seq, r.Prev, GapForgotten, reason.Reason{Code: reason.GapBeforeStart})
 }
 
 // passTo adds a gap from the position of j to last, and advances the position to
 // last. hash is that of record last; "" if it is not known.
-func (f *fold) passTo(j *Journal, last charge.Seq, hash string, cause GapCause, detail string) {
+func (f *fold) passTo(j *Journal, last charge.Seq, hash string, cause GapCause, why reason.Reason) {
 	first := j.Last + 1
 	f.addGap(&Gap{
-		ID: f.gapID(j.ID, first), Journal: j.ID, First: first, Last: last, Cause: cause, Detail: detail,
+		ID: f.gapID(j.ID, first), Journal: j.ID, First: first, Last: last, Cause: cause, Why: why,
 		Missing: []Range{{first, last}},
 	})
 	f.advanceTo(j, last, hash)
@@ -74,12 +75,12 @@ func (f *fold) passDamaged(reg *wire.Registered) {
 			continue
 		}
 		if d.Last != 0 {
-			f.passTo(j, d.Last, "", GapDamaged, d.Reason)
+			f.passTo(j, d.Last, "", GapDamaged, reason.Words(d.Reason))
 			continue
 		}
 		if id := f.gapID(j.ID, j.Last+1); f.cp.Gaps[id] == nil {
 			f.addGap(&Gap{
-				ID: id, Journal: j.ID, First: j.Last + 1, Cause: GapDamaged, Detail: d.Reason,
+				ID: id, Journal: j.ID, First: j.Last + 1, Cause: GapDamaged, Why: reason.Words(d.Reason),
 				Missing: []Range{{First: j.Last + 1}},
 			})
 		}
@@ -88,7 +89,7 @@ func (f *fold) passDamaged(reg *wire.Registered) {
 
 // addGap adds a gap, with the registers before it, and raises its alarm.
 func (f *fold) addGap(g *Gap) {
-	g.CPID, g.DetectedAt = f.cp.ID, f.env.Now
+	g.CPID, g.DetectedAt, g.Detail = f.cp.ID, f.env.Now, g.Why.String()
 	for id, m := range f.cp.Meters {
 		if m.Known {
 			g.Unmeasured = append(g.Unmeasured, GapRegister{id, m.Last})
@@ -97,7 +98,8 @@ func (f *fold) addGap(g *Gap) {
 	slices.SortFunc(g.Unmeasured, func(a, b GapRegister) int { return int(a.Connector - b.Connector) })
 	f.cp.Gaps[g.ID] = g
 	touch(&f.gaps, g)
-	f.raiseAlarm(AlarmGap, g.alarmID(), 0, fmt.Sprintf("records %d to %d of journal %s are missing: %s", g.First, g.Last, g.Journal, g.Detail))
+	why := reason.Reason{Code: reason.GapOf, First: int64(g.First), Last: int64(g.Last), Journal: string(g.Journal), Count: g.Why.Count}
+	f.raiseAlarm(AlarmGap, g.alarmID(), 0, why.Because(g.Why))
 }
 
 // maxDetail bounds Gap.Detail, in bytes.
@@ -116,9 +118,18 @@ func ExplainGap(cp *CP, id, explanation string) ([]Change, error) {
 	}
 	f := fold{cp: cp, env: &Env{}}
 	g.Detail += "; " + explanation
+	g.Why.Note = join(g.Why.Note, explanation)
 	touch(&f.gaps, g)
 	f.clearAlarm(AlarmGap, g.alarmID(), 0)
 	return f.emit(), nil
+}
+
+// join adds a note to those before it.
+func join(notes, note string) string {
+	if notes == "" {
+		return note
+	}
+	return notes + "; " + note
 }
 
 // gapID names a gap in the whole network. The charging point is part of it,

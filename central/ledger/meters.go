@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/reason"
 )
 
 // changeMeter returns the account of a connector for a change, and creates it if
@@ -121,8 +122,9 @@ func (f *fold) extendMeter(id charge.ConnectorID, reg charge.WattHours, at ReadA
 	case reg > m.Last:
 		if reg-m.Last > maxEnergy(m.Rated, elapsedBetween(m.LastRead, at)) {
 			if session, ok := f.sessionCovering(id, m.Last, reg); ok {
-				f.raiseAlarm(AlarmMeterJumped, fmt.Sprint(id), id, fmt.Sprintf(
-					"the register went from %d Wh to %d Wh, more than can have flowed; session %s counts it", m.Last, reg, session))
+				f.raiseAlarm(AlarmMeterJumped, fmt.Sprint(id), id, reason.Reason{
+					Code: reason.RegisterJumpedIn, From: int64(m.Last), To: int64(reg), Session: string(session),
+				})
 			} else {
 				f.registerJumped(m, m.Last, reg, at, late)
 				return false
@@ -211,19 +213,17 @@ func (f *fold) resumePreviousSpan(m *Meter, reg charge.WattHours, at ReadAt) boo
 // step is not energy: it raises an alarm and is not counted. A new span begins,
 // unless the record is late: it cannot replace what later records reported.
 func (f *fold) registerJumped(m *Meter, from, to charge.WattHours, at ReadAt, late bool) {
-	detail := fmt.Sprintf("the register went from %d Wh to %d Wh, more than can have flowed", from, to)
+	why := reason.Reason{Code: reason.RegisterJumped, From: int64(from), To: int64(to)}
 	previousLast := m.Previous.Last
 	switch {
 	case late:
-		detail += "; the step is not counted"
 	case f.resumePreviousSpan(m, to, at):
-		detail += fmt.Sprintf("; it continues from %d Wh, which it showed before", previousLast)
+		why.Code, why.Energy = reason.RegisterReturned, int64(previousLast)
 	default:
 		m.endSpan()
 		m.startSpan(to, at)
-		detail += "; the step is not counted"
 	}
-	f.raiseAlarm(AlarmMeterJumped, fmt.Sprint(m.Connector), m.Connector, detail)
+	f.raiseAlarm(AlarmMeterJumped, fmt.Sprint(m.Connector), m.Connector, why)
 }
 
 // registerFell handles a register that is lower than before. from is the last
@@ -231,21 +231,21 @@ func (f *fold) registerJumped(m *Meter, from, to charge.WattHours, at ReadAt, la
 // the previous span continues, or a new span begins.
 func (f *fold) registerFell(id charge.ConnectorID, from, reg charge.WattHours) {
 	m, at := f.changeMeter(id), f.readAt()
-	detail := fmt.Sprintf("the register went from %d Wh back to %d Wh", from, reg)
+	why := reason.Reason{Code: reason.RegisterFell, From: int64(from), To: int64(reg)}
 	previousLast := m.Previous.Last
 	if end := f.rolloverAt(m, reg, at); end > 0 {
-		detail += fmt.Sprintf("; it rolled over at %d Wh", end)
+		why.Code, why.Energy = reason.RegisterRolled, int64(end)
 		rest := end - m.Last
 		m.endSpan()
 		m.startSpan(reg, at)
 		m.First = -rest // so that Last − First includes what flowed before the rollover
 	} else if f.resumePreviousSpan(m, reg, at) {
-		detail += fmt.Sprintf("; it continues from %d Wh, which it showed before", previousLast)
+		why.Code, why.Energy = reason.RegisterContinues, int64(previousLast)
 	} else {
 		m.endSpan()
 		m.startSpan(reg, at)
 	}
-	f.raiseAlarm(AlarmMeterBack, fmt.Sprint(id), id, detail)
+	f.raiseAlarm(AlarmMeterBack, fmt.Sprint(id), id, why)
 }
 
 // rolloverAt returns the value at which a register rolled over to 0: 2^32, or a
@@ -291,13 +291,13 @@ func (f *fold) raiseMeterAlarms() {
 		id := fmt.Sprint(t.meter.Connector)
 		switch {
 		case u > 0:
-			f.raiseAlarm(AlarmUnaccounted, id, t.meter.Connector, fmt.Sprintf("%d Wh went through the meter outside of sessions", u))
+			f.raiseAlarm(AlarmUnaccounted, id, t.meter.Connector, reason.Reason{Code: reason.EnergyUnaccounted, Energy: int64(u)})
 		case t.unaccountedBefore > 0:
 			f.clearAlarm(AlarmUnaccounted, id, t.meter.Connector)
 		}
 		switch {
 		case u < 0:
-			f.raiseAlarm(AlarmOverlap, id, t.meter.Connector, fmt.Sprintf("tickets and sessions hold %d Wh more than went through the meter", -u))
+			f.raiseAlarm(AlarmOverlap, id, t.meter.Connector, reason.Reason{Code: reason.EnergyTwice, Energy: int64(-u)})
 		case t.unaccountedBefore < 0:
 			f.clearAlarm(AlarmOverlap, id, t.meter.Connector)
 		}

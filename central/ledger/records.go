@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/reason"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -27,7 +28,7 @@ func (f *fold) applyPayload(p wire.Payload) {
 	case *wire.FaultCleared:
 		f.applyFault(p.Fault, false)
 	case *wire.AnomalySeen:
-		f.raiseAlarm(AlarmAnomaly, string(f.rec.Journal)+"."+p.Anomaly, f.rec.Connector, p.Anomaly+": "+p.Detail)
+		f.raiseAlarm(AlarmAnomaly, string(f.rec.Journal)+"."+p.Anomaly, f.rec.Connector, reason.Reason{Code: reason.Anomaly, Detail: p.Anomaly + ": " + p.Detail})
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/reason"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -287,7 +288,7 @@ func (f *fold) bill(s *Session, t Ticket) {
 	m := f.changeMeter(s.Connector)
 	if other, yes := f.billedTwice(m, &t); yes {
 		f.raiseAlarm(AlarmOverlap, fmt.Sprintf("%d.%s", s.Connector, s.ID), s.Connector,
-			fmt.Sprintf("the tickets of sessions %s and %s hold the same energy", other, s.ID))
+			reason.Reason{Code: reason.TicketsOverlap, Other: string(other), Session: string(s.ID)})
 	}
 	f.inserts = append(f.inserts, TicketMade{t})
 	m.Billed += t.Energy
@@ -318,7 +319,7 @@ func (f *fold) applyAfterTicket(s *Session, p wire.Payload) {
 	f.readRegisters(p)
 	if now := MakeTicket(s, f.tariffOf(s)); now != was {
 		f.raiseAlarm(AlarmTicket, string(s.ID), s.Connector,
-			fmt.Sprintf("a late record would change the ticket of session %s: %s", s.ID, now.Diff(&was)))
+			reason.Reason{Code: reason.TicketDiffers, Session: string(s.ID), Detail: now.Diff(&was)})
 	}
 }
 
@@ -345,7 +346,7 @@ func (f *fold) updateOrphaned(s *Session) {
 	}
 	f.clearSilenceOf(s)
 	f.raiseAlarm(AlarmOrphaned, string(s.ID), s.Connector,
-		fmt.Sprintf("the charging point came back without session %s: %d Wh up to its last register are unaccounted", s.ID, s.Energy()))
+		reason.Reason{Code: reason.SessionOrphaned, Session: string(s.ID), Energy: int64(s.Energy())})
 }
 
 // newestBootRegistered reports whether record 1 of the newest boot is known.

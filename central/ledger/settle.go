@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/reason"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -174,9 +175,9 @@ func RaiseSilence(cp *CP, env *Env, since charge.Time) []Change {
 	cp.SilentSince = set(since)
 	for _, s := range cp.Sessions {
 		if s.State == SessionOpen {
-			f.raiseAlarm(AlarmSilent, string(s.ID), s.Connector, fmt.Sprintf(
-				"the charging point has been silent since %s during session %s of %s: %d Wh up to its last register",
-				since, s.ID, s.Username, s.Energy()))
+			f.raiseAlarm(AlarmSilent, string(s.ID), s.Connector, reason.Reason{
+				Code: reason.SessionSilent, Since: since.String(), Session: string(s.ID), Driver: string(s.Username), Energy: int64(s.Energy()),
+			})
 		}
 	}
 	return f.emit()

@@ -3,6 +3,7 @@ package ledger
 import (
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/money"
+	"github.com/carga-ev/carga/internal/reason"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -272,7 +273,8 @@ type Gap struct {
 	First      charge.Seq
 	Last       charge.Seq // 0: to the end of the journal, which is not known
 	Cause      GapCause
-	Detail     string
+	Detail     string        // Why in English, with the notes of operators
+	Why        reason.Reason // zero in rows of older versions
 	DetectedAt charge.Time
 	Missing    []Range          // what has not turned up since; empty: filled
 	Energy     charge.WattHours // register after the gap − register before it, over all connectors; the part on no ticket is unaccounted
@@ -331,8 +333,9 @@ type Alarm struct {
 	Kind      AlarmKind
 	CPID      charge.CPID
 	Connector charge.ConnectorID
-	At        charge.Time // by Central's clock
-	Detail    string
+	At        charge.Time   // by Central's clock
+	Detail    string        // Why in English, with the notes of operators
+	Why       reason.Reason // zero in rows of older versions
 	Cleared   bool
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/reason"
 )
 
 // The kinds of alarms that Central raises about itself and its messages, beside
@@ -62,7 +63,9 @@ type Alarm struct {
 	CPID charge.CPID      `json:"cp_id,omitempty"`
 	Kind ledger.AlarmKind `json:"kind"`
 	Text string           `json:"text"`
-	At   charge.Time      `json:"at"`
+	// Why is the same for programs, with the note of the operator that cleared it.
+	Why reason.Reason `json:"why"`
+	At  charge.Time   `json:"at"`
 	// State is "open", or "cleared" when the condition is over, or an operator
 	// explained or cleared it.
 	State string `json:"state" enum:"open,cleared"`
@@ -70,9 +73,17 @@ type Alarm struct {
 	EndedBy AlarmEnd `json:"ended_by,omitempty" enum:"clear,explain,release,settle,itself,repair"`
 }
 
+// whyOr returns a reason, or of a row of an older version its text.
+func whyOr(why reason.Reason, text string) reason.Reason {
+	if why.Known() {
+		return why
+	}
+	return reason.Words(text)
+}
+
 // AlarmOf shows the alarm with the number n.
 func AlarmOf(n int64, a *ledger.Alarm) Alarm {
-	out := Alarm{ID: n, CPID: a.CPID, Kind: a.Kind, Text: a.Detail, At: a.At, State: AlarmCleared}
+	out := Alarm{ID: n, CPID: a.CPID, Kind: a.Kind, Text: a.Detail, Why: whyOr(a.Why, a.Detail), At: a.At, State: AlarmCleared}
 	if !a.Cleared {
 		out.State, out.EndedBy = AlarmOpen, EndOf(a.Kind)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/money"
+	"github.com/carga-ev/carga/internal/reason"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -191,6 +192,7 @@ type Gap struct {
 	Last        charge.Seq       `json:"last"` // 0: the end of the journal, which is not known
 	Cause       ledger.GapCause  `json:"cause"`
 	Detail      string           `json:"detail"`         // for operators, with the note of Orders.Explain
+	Why         reason.Reason    `json:"why"`            // Detail for programs; its note is that of Orders.Explain
 	Missing     []Range          `json:"missing"`        // without the records that came late
 	Unaccounted charge.WattHours `json:"unaccounted_wh"` // measured between the registers before and after the gap
 	At          charge.Time      `json:"at"`             // when it was detected
@@ -338,7 +340,7 @@ func GapOf(n int64, g *ledger.Gap) Gap {
 		missing = append(missing, Range(r))
 	}
 	return Gap{
-		ID: n, CPID: g.CPID, Journal: g.Journal, First: g.First, Last: g.Last, Cause: g.Cause, Detail: g.Detail, Missing: missing,
+		ID: n, CPID: g.CPID, Journal: g.Journal, First: g.First, Last: g.Last, Cause: g.Cause, Detail: g.Detail, Why: whyOr(g.Why, g.Detail), Missing: missing,
 		Unaccounted: g.Energy, At: g.DetectedAt, Filled: len(g.Missing) == 0,
 	}
 }

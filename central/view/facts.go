@@ -3,6 +3,7 @@ package view
 import (
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/money"
+	"github.com/carga-ev/carga/internal/reason"
 )
 
 // Fact is an event that the stream sends once to each page: a ticket, the end of a
@@ -21,7 +22,8 @@ type Fact struct {
 	Username  charge.Username    `json:"username,omitempty"`   // the driver it is about
 	Subject   string             `json:"subject,omitempty"`    // the fault, the kind of the alarm, the type of the command
 	Reason    string             `json:"reason,omitempty"`     // why it ended
-	Detail    string             `json:"detail,omitempty"`     // of an alarm, for people
+	Detail    string             `json:"detail,omitempty"`     // of an alarm, in English
+	Why       reason.Reason      `json:"why,omitzero"`         // of an alarm
 	Energy    charge.WattHours   `json:"energy_wh,omitempty"`  // of a ticket
 	Cost      string             `json:"cost,omitempty"`       // of a ticket, decimal in the main unit of Currency
 	Currency  money.Currency     `json:"currency,omitempty"`

@@ -7,6 +7,7 @@ import (
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/money"
+	"github.com/carga-ev/carga/internal/reason"
 )
 
 // Network is the whole network at one moment. It is the body of GET /network, and
@@ -26,8 +27,21 @@ type Part struct {
 	Name   string      `json:"name"`  // "mqtt", "bridge", "kafka", "central"; of a bridge its own
 	State  string      `json:"state"` // PartUp, PartDown, PartUnknown; of a bridge also PartStandby
 	Since  charge.Time `json:"since"`
-	Reason string      `json:"reason,omitempty"` // in words: why it is not up, or a warning while it is
-	Fenced bool        `json:"fenced,omitempty"` // of Central: another one took over, until an operator lifts the fence
+	Reason string      `json:"reason,omitempty"` // in English: why it is not up, or warnings while it is
+	// Why is the same for programs: the trouble that began first, or each warning.
+	Why    []reason.Reason `json:"why,omitempty"`
+	Fenced bool            `json:"fenced,omitempty"` // of Central: another one took over, until an operator lifts the fence
+}
+
+// Because sets why the part is as it is; zero reasons are left out.
+func (p *Part) Because(why ...reason.Reason) {
+	p.Why = slices.DeleteFunc(slices.Clone(why), reason.Reason.IsZero)
+	p.Reason = reason.Join(p.Why)
+}
+
+// Equal reports whether two parts are the same.
+func (p *Part) Equal(o *Part) bool {
+	return p.Name == o.Name && p.State == o.State && p.Since == o.Since && p.Reason == o.Reason && p.Fenced == o.Fenced && slices.Equal(p.Why, o.Why)
 }
 
 // States of a part.
@@ -82,7 +96,8 @@ type CP struct {
 	LinkSince  charge.Time     `json:"link_since,omitzero"`
 	LastSeenAt charge.Time     `json:"last_seen_at,omitzero"` // last message, by Central's clock; 0: none since Central's start
 	Unacked    int64           `json:"unacked"`
-	Alarm      string          `json:"alarm,omitempty"`
+	Alarm      string          `json:"alarm,omitempty"` // in English
+	AlarmWhy   reason.Reason   `json:"alarm_why,omitzero"`
 
 	ReaderTrouble string      `json:"reader_trouble,omitempty"`
 	ReaderSince   charge.Time `json:"reader_since,omitzero"`
@@ -137,7 +152,7 @@ type Connector struct {
 // connectors, numbers and the time of the last message.
 func (c *CP) SameState(o *CP) bool {
 	return c.ID == o.ID && c.Name == o.Name && c.Place == o.Place && c.Site == o.Site && c.Admitted == o.Admitted && c.Simulated == o.Simulated &&
-		c.Link == o.Link && c.LinkSince == o.LinkSince && c.Alarm == o.Alarm && c.Agent == o.Agent &&
+		c.Link == o.Link && c.LinkSince == o.LinkSince && c.Alarm == o.Alarm && c.AlarmWhy == o.AlarmWhy && c.Agent == o.Agent &&
 		c.ReaderTrouble == o.ReaderTrouble && c.ReaderSince == o.ReaderSince
 }
 

@@ -21,6 +21,8 @@ func TestEachFieldIsAStateOrANumber(t *testing.T) {
 				f.SetString("x")
 			case reflect.Bool:
 				f.SetBool(true)
+			case reflect.Struct:
+				f.Field(0).SetString("x")
 			case reflect.Slice:
 				f.Set(reflect.MakeSlice(f.Type(), 1, 1))
 			default:

@@ -100,7 +100,7 @@ func leaves() []leaf {
 			vocabulary[i].except = []string{"log/slog"}
 		}
 	}
-	words := []string{"internal/charge", "internal/wire"}
+	words := []string{"internal/charge", "internal/reason", "internal/wire"}
 	priced := append([]string{"internal/money"}, words...)
 	contracts := []ban{
 		{pkg: "database/sql", reason: "wire is encoding only"},
@@ -110,7 +110,8 @@ func leaves() []leaf {
 	}
 	return []leaf{
 		{dir: "internal/charge", std: vocabulary},
-		{dir: "internal/wire", own: []string{"internal/charge"}, std: contracts},
+		{dir: "internal/reason", std: pure},
+		{dir: "internal/wire", own: []string{"internal/charge", "internal/reason"}, std: contracts},
 		{dir: "agent/cards", own: words, std: pure},
 		{dir: "agent/limits", own: words, std: pure},
 		{dir: "agent/connector", own: append([]string{"agent/cards", "agent/limits"}, words...), std: pure},

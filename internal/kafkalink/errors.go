@@ -11,6 +11,7 @@ import (
 	"github.com/segmentio/kafka-go/protocol"
 
 	"github.com/carga-ev/carga/internal/backoff"
+	"github.com/carga-ev/carga/internal/reason"
 )
 
 // class is what an error means for the next attempt.
@@ -56,60 +57,53 @@ func classify(err error) class {
 }
 
 // reasonOf explains to an operator why Kafka did not accept a record. The same
-// cause always has the same words.
-func reasonOf(err error) string {
+// cause always has the same reason.
+func reasonOf(err error) reason.Reason {
 	code, answered := errors.AsType[kafka.Error](err)
 	_, network := errors.AsType[net.Error](err)
 	switch {
 	case err == nil:
-		return ""
+		return reason.Reason{}
 	case answered:
 		return reasonOfCode(code)
 	case errors.Is(err, protocol.ErrNoLeader):
-		return reasonNoLeader
+		return reason.Reason{Code: reason.NoLeader}
 	case errors.Is(err, protocol.ErrNoTopic), errors.Is(err, protocol.ErrNoPartition):
-		return reasonUnknown
+		return reason.Reason{Code: reason.PartitionUnknown}
 	case network, errors.Is(err, context.DeadlineExceeded), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
-		return "Kafka cannot be reached: " + err.Error()
+		return reason.Reason{Code: reason.KafkaUnreachable, Detail: err.Error()}
 	}
-	return err.Error()
+	return reason.Words(err.Error())
 }
 
-const (
-	reasonNoLeader = "the partition has no leader: a broker is away"
-	reasonUnknown  = "the topic or the partition does not exist"
-	// ReasonClock is the reason when the clock of this machine is ahead.
-	ReasonClock = "this machine's clock is ahead of Kafka's: Kafka refuses the timestamps"
-)
-
 // reasonOfCode is reasonOf for an error code of the broker.
-func reasonOfCode(code kafka.Error) string {
+func reasonOfCode(code kafka.Error) reason.Reason {
 	//nolint:exhaustive // every other code has a title of its own
 	switch code {
 	case kafka.InvalidTimestamp:
-		return ReasonClock
+		return reason.Reason{Code: reason.ClockAhead}
 	case kafka.TopicAuthorizationFailed:
-		return "Kafka denies access to the topic: an access rule (ACL) is missing"
+		return reason.Reason{Code: reason.TopicDenied}
 	case kafka.ClusterAuthorizationFailed:
-		return "Kafka denies access to the cluster: an access rule (ACL) is missing"
+		return reason.Reason{Code: reason.ClusterDenied}
 	case kafka.SASLAuthenticationFailed:
-		return "Kafka refuses the login"
+		return reason.Reason{Code: reason.LoginRefused}
 	case kafka.MessageSizeTooLarge, kafka.RecordListTooLarge:
-		return "a record is larger than the topic allows (max.message.bytes)"
+		return reason.Reason{Code: reason.RecordTooLarge}
 	case kafka.InvalidRecord:
-		return "the topic's settings refuse a record as invalid"
+		return reason.Reason{Code: reason.RecordInvalid}
 	case kafka.UnknownTopicOrPartition:
-		return reasonUnknown
+		return reason.Reason{Code: reason.PartitionUnknown}
 	case kafka.NotLeaderForPartition, kafka.LeaderNotAvailable:
-		return reasonNoLeader
+		return reason.Reason{Code: reason.NoLeader}
 	case kafka.NotEnoughReplicas, kafka.NotEnoughReplicasAfterAppend:
-		return "too few copies of the partition are in step (min.insync.replicas): a broker is away"
+		return reason.Reason{Code: reason.TooFewCopies}
 	case kafka.KafkaStorageError:
-		return "the broker's disk fails"
+		return reason.Reason{Code: reason.BrokerDisk}
 	case kafka.RequestTimedOut:
-		return "the broker does not answer in time"
+		return reason.Reason{Code: reason.BrokerTimeout}
 	}
-	return code.Title()
+	return reason.Words(code.Title())
 }
 
 const (

@@ -1,16 +1,17 @@
 package kafkalink
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/carga-ev/carga/internal/reason"
 )
 
 // Trouble is something that a program cannot do although Kafka answers.
 type Trouble struct {
 	Since  time.Time
-	Reason string // for a person; it changes only when the trouble does
+	Reason reason.Reason
 }
 
 // Troubles returns what has not been written or read for longer than ten seconds,
@@ -25,12 +26,12 @@ func Troubles(k WatcherState, written []Stats, read []ReaderState) []Trouble {
 	var all []Trouble
 	for _, s := range written {
 		for _, b := range s.Blocked() {
-			all = append(all, Trouble{b.Since, b.String()})
+			all = append(all, Trouble{b.Since, b.Why()})
 		}
 	}
 	for _, t := range k.Topics {
 		if !t.Exists() && t.Error != "" && late(t.Since) {
-			all = append(all, Trouble{t.Since, fmt.Sprintf("topic %s does not exist: %s", t.Name, t.Error)})
+			all = append(all, Trouble{t.Since, reason.Reason{Code: reason.TopicMissing, Topic: t.Name, Detail: t.Error}})
 		}
 	}
 	silent := map[string]Trouble{}
@@ -39,11 +40,7 @@ func Troubles(k WatcherState, written []Stats, read []ReaderState) []Trouble {
 		if r.Reading || !late(r.Since) || known && first.Since.Before(r.Since) {
 			continue
 		}
-		words := "cannot read " + r.Topic
-		if r.Reason != "" {
-			words += ": " + r.Reason
-		}
-		silent[r.Topic] = Trouble{r.Since, words}
+		silent[r.Topic] = Trouble{r.Since, reason.Reason{Code: reason.CannotRead, Topic: r.Topic}.Because(r.Reason)}
 	}
 	for _, t := range silent {
 		all = append(all, t)
@@ -52,7 +49,7 @@ func Troubles(k WatcherState, written []Stats, read []ReaderState) []Trouble {
 		if d := a.Since.Compare(b.Since); d != 0 {
 			return d
 		}
-		return strings.Compare(a.Reason, b.Reason)
+		return strings.Compare(a.Reason.String(), b.Reason.String())
 	})
 	return all
 }

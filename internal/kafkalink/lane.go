@@ -14,6 +14,7 @@ import (
 	"github.com/segmentio/kafka-go"
 
 	"github.com/carga-ev/carga/internal/backoff"
+	"github.com/carga-ev/carga/internal/reason"
 )
 
 const (
@@ -49,7 +50,7 @@ type LaneStats struct {
 	LastError string `json:"last_error,omitempty"`
 	// Reason is, for a person, why the held records are not written or why a
 	// record was given up; empty when nothing is wrong.
-	Reason string `json:"reason,omitempty"`
+	Reason reason.Reason `json:"reason,omitzero"`
 	// RefusedAt is when Kafka refused a record for good; zero if it never did.
 	RefusedAt time.Time `json:"refused_at,omitzero"`
 }
@@ -364,7 +365,7 @@ func (n *lane) written(part []entry, took time.Duration) {
 	n.totals.Produced += uint64(len(part))
 	n.totals.LastError, n.totals.ProduceTime = "", took
 	if n.totals.RefusedAt.IsZero() || time.Since(n.totals.RefusedAt) >= refusedFor {
-		n.totals.Reason = ""
+		n.totals.Reason = reason.Reason{}
 	}
 	n.completeLocked(part)
 	n.mu.Unlock()
@@ -414,17 +415,17 @@ func (n *lane) shrink(c class, part []entry) {
 
 // failed counts a failed attempt, and logs it once per reason.
 func (n *lane) failed(err error) {
-	reason := reasonOf(err)
+	why := reasonOf(err)
 	n.mu.Lock()
-	first, other := n.totals.LastError == "", n.totals.Reason != reason
+	first, other := n.totals.LastError == "", n.totals.Reason != why
 	n.totals.Retries++
-	n.totals.LastError, n.totals.Reason = err.Error(), reason
+	n.totals.LastError, n.totals.Reason = err.Error(), why
 	n.mu.Unlock()
 	switch c := classify(err); {
 	case c != classRetry && c != classStale && (first || other):
-		n.log.Error("cannot write to Kafka, records are kept", slog.String("reason", reason), slog.String("err", err.Error()))
+		n.log.Error("cannot write to Kafka, records are kept", slog.String("reason", why.String()), slog.String("err", err.Error()))
 	case first:
-		n.log.Info("waiting to write to Kafka", slog.String("reason", reason), slog.String("err", err.Error()))
+		n.log.Info("waiting to write to Kafka", slog.String("reason", why.String()), slog.String("err", err.Error()))
 	}
 }
 

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go"
+
+	"github.com/carga-ev/carga/internal/reason"
 )
 
 // Defaults of a ProducerConfig.
@@ -444,7 +446,7 @@ func (p *Producer) Stats() Stats {
 			if i >= t.count && l.Depth == 0 {
 				continue // its partition no longer exists
 			}
-			if l.Depth > 0 && away != "" {
+			if l.Depth > 0 && !away.IsZero() {
 				l.Reason = away
 			}
 			s.Lanes = append(s.Lanes, l)
@@ -453,20 +455,17 @@ func (p *Producer) Stats() Stats {
 	return s
 }
 
-// unavailable returns the reason why no record of a topic can be written; "" if
+// unavailable returns the reason why no record of a topic can be written; zero if
 // the topic exists and Kafka answers.
-func (p *Producer) unavailable(t *topicLanes) string {
+func (p *Producer) unavailable(t *topicLanes) reason.Reason {
 	switch {
 	case !p.watcher.State().Up:
-		return "Kafka does not answer"
+		return reason.Reason{Code: reason.KafkaSilent}
 	case t.real > 0:
-		return ""
+		return reason.Reason{}
 	}
 	s, _ := p.watcher.Topic(t.spec.Name)
-	if s.Error == "" {
-		return "the topic does not exist"
-	}
-	return "the topic does not exist: " + s.Error
+	return reason.Reason{Code: reason.TopicAbsent, Detail: s.Error}
 }
 
 // Blocked reports that a Producer cannot write to a topic.
@@ -475,18 +474,13 @@ type Blocked struct {
 	// Lanes is the number of partitions that cannot be written, and Records the
 	// number of records that their lanes hold.
 	Lanes, Records int
-	Since          time.Time // when the first of them was blocked
-	Reason         string    // of that one, for a person
+	Since          time.Time     // when the first of them was blocked
+	Reason         reason.Reason // of that one
 }
 
-// String describes it for a person. It contains no figure that changes while the
-// state stays the same, so that it can be compared.
-func (b Blocked) String() string {
-	words := "cannot write " + b.Topic
-	if b.Reason != "" {
-		words += ": " + b.Reason
-	}
-	return words
+// Why returns why the topic cannot be written.
+func (b Blocked) Why() reason.Reason {
+	return reason.Reason{Code: reason.CannotWrite, Topic: b.Topic}.Because(b.Reason)
 }
 
 // Blocked returns the topics that cannot be written, in the order of the

@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/carga-ev/carga/internal/kafkalink"
+	"github.com/carga-ev/carga/internal/reason"
 )
 
 // TestKafkaComesLate: Kafka starts ten minutes late. What was enqueued meanwhile
@@ -168,7 +169,7 @@ func TestDeniedIsKeptAndAlarmed(t *testing.T) {
 		f.Remove()
 		time.Sleep(11 * time.Second)
 		equal(t, "log", w.log(t, "a", 0), numbers(0, 5))
-		if s := p.producer.Stats(); len(s.Blocked()) != 0 || s.Lanes[0].Reason != "" {
+		if s := p.producer.Stats(); len(s.Blocked()) != 0 || !s.Lanes[0].Reason.IsZero() {
 			t.Errorf("after the success: %+v", s.Blocked())
 		}
 		p.stop()
@@ -218,8 +219,8 @@ func TestBlockedLaneReportsSinceAndReason(t *testing.T) {
 					t.Fatalf("got %+v, want a and b blocked", blocked)
 				}
 				for _, b := range blocked {
-					if !b.Since.Equal(began) || b.Lanes != 1 || b.Records != 1 || !strings.Contains(b.String(), "cannot write "+b.Topic+": "+words) {
-						t.Errorf("got %+v (%s), want it since %s because %s", b, b, began, words)
+					if !b.Since.Equal(began) || b.Lanes != 1 || b.Records != 1 || !strings.Contains(b.Why().String(), "cannot write "+b.Topic+": "+words) {
+						t.Errorf("got %+v (%s), want it since %s because %s", b, b.Why(), began, words)
 					}
 				}
 				f.Remove()
@@ -244,12 +245,12 @@ func TestTopicThatCannotBeCreatedBlocksItsLanes(t *testing.T) {
 		p := w.open(t, setup{topics: one()})
 		p.enqueue(t, nil, "a", "1")
 		time.Sleep(20 * time.Second)
-		if b := p.producer.Stats().Blocked(); len(b) != 1 || !strings.Contains(b[0].Reason, "the topic does not exist: create: ") {
+		if b := p.producer.Stats().Blocked(); len(b) != 1 || !strings.HasPrefix(b[0].Reason.String(), "the topic does not exist: create: ") {
 			t.Errorf("got %+v", b)
 		}
 		w.away()
 		time.Sleep(10 * time.Second)
-		if b := p.producer.Stats().Blocked(); len(b) != 1 || b[0].Reason != "Kafka does not answer" {
+		if b := p.producer.Stats().Blocked(); len(b) != 1 || b[0].Reason != (reason.Reason{Code: reason.KafkaSilent}) {
 			t.Errorf("Kafka is away: got %+v", b)
 		}
 		p.stop()
@@ -270,13 +271,13 @@ func TestRefusedRecordIsReported(t *testing.T) {
 		p.enqueue(t, e, "a", strings.Repeat("x", 1000), "small")
 		time.Sleep(5 * time.Second)
 		b := p.producer.Stats().Blocked()
-		if len(b) != 1 || !strings.Contains(b[0].Reason, "max.message.bytes") || e.count(kafkalink.Poisoned) != 1 || e.count(kafkalink.Produced) != 1 {
+		if len(b) != 1 || !strings.Contains(b[0].Reason.String(), "max.message.bytes") || e.count(kafkalink.Poisoned) != 1 || e.count(kafkalink.Produced) != 1 {
 			t.Errorf("got %+v, outcomes %v", b, e.kinds)
 		}
 		time.Sleep(time.Minute)
 		p.enqueue(t, e, "a", "small")
 		time.Sleep(time.Second)
-		if b := p.producer.Stats().Blocked(); len(b) != 0 || p.producer.Stats().Lanes[0].Reason != "" {
+		if b := p.producer.Stats().Blocked(); len(b) != 0 || !p.producer.Stats().Lanes[0].Reason.IsZero() {
 			t.Errorf("a minute later: got %+v", b)
 		}
 		p.stop()
@@ -297,7 +298,7 @@ func TestKeptRecordIsNeverGivenUp(t *testing.T) {
 				f := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: fault, Count: -1, When: func(r kmsg.Request) bool { return contains(r, "7") }})
 				p.enqueue(t, e, "a", numbers(0, 10)...)
 				time.Sleep(time.Hour)
-				if b := p.producer.Stats().Blocked(); len(b) != 1 || b[0].Records != 3 || b[0].Reason == "" || e.count(kafkalink.Poisoned) != 0 {
+				if b := p.producer.Stats().Blocked(); len(b) != 1 || b[0].Records != 3 || b[0].Reason.IsZero() || e.count(kafkalink.Poisoned) != 0 {
 					t.Errorf("got %+v, outcomes %v", b, e.kinds)
 				}
 				f.Remove()
@@ -432,7 +433,7 @@ func TestTopicWithOtherPartitions(t *testing.T) {
 			for i := range want {
 				equal(t, "partition "+strconv.Itoa(i), byKey(w.log(t, "a", i)), byKey(want[i]))
 			}
-			if topic := p.watcher.State().Topics[0]; !topic.Differs() || topic.Partitions != real || topic.Warning() == "" {
+			if topic := p.watcher.State().Topics[0]; !topic.Differs() || topic.Partitions != real || topic.Warning().IsZero() {
 				t.Errorf("topic %+v, want a warning", topic)
 			}
 			if s := p.producer.Stats(); e.count(kafkalink.Produced) != 400 || s.Records != 0 || len(s.Lanes) != real {

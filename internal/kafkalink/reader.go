@@ -12,6 +12,7 @@ import (
 	"github.com/segmentio/kafka-go"
 
 	"github.com/carga-ev/carga/internal/backoff"
+	"github.com/carga-ev/carga/internal/reason"
 )
 
 const (
@@ -61,7 +62,7 @@ type ReaderState struct {
 	Stuck     int    `json:"stuck,omitempty"`
 	LastError string `json:"last_error,omitempty"`
 	// Reason explains LastError to a person.
-	Reason string `json:"reason,omitempty"`
+	Reason reason.Reason `json:"reason,omitzero"`
 
 	asked time.Time // when the last request that succeeded was sent
 }
@@ -402,7 +403,7 @@ func (r *PartitionReader) noteAnswer(end int64, asked time.Time) {
 	defer r.mu.Unlock()
 	r.state.Next, r.state.HighWatermark, r.state.asked = r.next, end, asked
 	if !r.state.Reading {
-		r.state.Reading, r.state.Since, r.state.LastError, r.state.Reason = true, time.Now(), "", ""
+		r.state.Reading, r.state.Since, r.state.LastError, r.state.Reason = true, time.Now(), "", reason.Reason{}
 		r.cfg.Log.Info("reading from Kafka", slog.Int64("offset", r.next))
 	}
 }

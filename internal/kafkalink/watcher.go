@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go"
+
+	"github.com/carga-ev/carga/internal/reason"
 )
 
 const (
@@ -90,13 +92,13 @@ func (t TopicState) Exists() bool { return t.Partitions > 0 }
 // creates.
 func (t TopicState) Differs() bool { return t.Want > 0 && t.Exists() && t.Partitions != t.Want }
 
-// Warning describes what an operator may want to change about the topic; "" if
+// Warning returns what an operator may want to change about the topic; zero if
 // there is nothing.
-func (t TopicState) Warning() string {
+func (t TopicState) Warning() reason.Reason {
 	if !t.Differs() {
-		return ""
+		return reason.Reason{}
 	}
-	return fmt.Sprintf("topic %s has %d partitions and %d are configured: it is used with those it has", t.Name, t.Partitions, t.Want)
+	return reason.Reason{Code: reason.TopicDiffers, Topic: t.Name, Count: int64(t.Partitions), Wanted: int64(t.Want)}
 }
 
 // WatcherState is the state of a TopicWatcher, for pages and logs.
@@ -120,13 +122,18 @@ func (s WatcherState) String() string {
 	return "waiting for Kafka since " + at + ": " + s.LastError
 }
 
-// Warnings describes what an operator may want to change about the topics, one
-// sentence each. None of them is a failure.
-func (s WatcherState) Warnings() []string {
-	var all []string
+// Why returns why Kafka does not answer.
+func (s WatcherState) Why() reason.Reason {
+	return reason.Reason{Code: reason.KafkaDown, Detail: s.LastError}
+}
+
+// Warnings returns what an operator may want to change about the topics. None of
+// them is a failure.
+func (s WatcherState) Warnings() []reason.Reason {
+	var all []reason.Reason
 	for _, t := range s.Topics {
-		if words := t.Warning(); words != "" {
-			all = append(all, words)
+		if w := t.Warning(); !w.IsZero() {
+			all = append(all, w)
 		}
 	}
 	return all

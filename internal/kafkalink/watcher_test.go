@@ -107,7 +107,7 @@ func TestTroubles(t *testing.T) {
 		r, stop := p.read(in.config("a", kafkalink.FromFirst()))
 		troubles := func() (reasons []string) {
 			for _, t := range kafkalink.Troubles(p.watcher.State(), []kafkalink.Stats{p.producer.Stats()}, []kafkalink.ReaderState{r.State()}) {
-				reasons = append(reasons, t.Reason)
+				reasons = append(reasons, t.Reason.String())
 			}
 			return reasons
 		}

@@ -192,7 +192,9 @@ func longest(field string) int {
 		return 256
 	case "AnomalySeen.detail", "Health.alarm":
 		return 512
-	case "Dependency.reason":
+	case "Dependency.reason",
+		"Reason.code", "Reason.part", "Reason.bridge", "Reason.address", "Reason.topic", "Reason.central", "Reason.journal", "Reason.session_id",
+		"Reason.other", "Reason.username", "Reason.fault", "Reason.since", "Reason.cause", "Reason.detail", "Reason.note":
 		return 1024
 	}
 	return 0

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/reason"
 )
 
 // message is implemented by every type that decode can read.
@@ -179,6 +180,15 @@ func (c *check) time(field string, v charge.Time) {
 func (c *check) text(field, v string, most int) {
 	if len(v) > most {
 		c.fail(field, "has %d bytes; at most %d are allowed", len(v), most)
+	}
+}
+
+// reason bounds the texts of a reason. A code may be of a later version.
+func (c *check) reason(field string, r reason.Reason) {
+	for _, v := range []string{
+		string(r.Code), r.Part, r.Bridge, r.Address, r.Topic, r.Central, r.Journal, r.Session, r.Other, r.Driver, r.Fault, r.Since, string(r.Cause), r.Detail, r.Note,
+	} {
+		c.text(field, v, maxReason)
 	}
 }
 

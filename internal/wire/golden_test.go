@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/reason"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -173,11 +174,14 @@ func linkSamples(at charge.Time) []sample {
 		{"bridge_alive_troubles", &wire.BridgeAlive{
 			V: 1, Bridge: "bridge-1", At: at, StartedAt: at, MQTT: wire.Dependency{Up: true, Since: at}, Kafka: wire.Dependency{Up: true, Since: at},
 			Accepted: 1, DeadLetters: 1, DeadLetter: "cp/CP_001/up/event: record: is not a JSON object",
-			Troubles: []wire.Trouble{{Since: at, Reason: "cannot write cp-events: the partition has no leader: a broker is away"}},
-			Warnings: []string{"topic cp-events has 6 partitions and 3 are configured: it is used with those it has"},
+			Troubles: []wire.Trouble{{Since: at, Reason: "cannot write cp-events: the partition has no leader: a broker is away", Why: reason.Reason{
+				Code: reason.CannotWrite, Topic: "cp-events", Cause: reason.NoLeader,
+			}}},
+			Warnings:    []string{"topic cp-events has 6 partitions and 3 are configured: it is used with those it has"},
+			WarningsWhy: []reason.Reason{{Code: reason.TopicDiffers, Topic: "cp-events", Count: 6, Wanted: 3}},
 		}, reader(wire.DecodeBridgeAlive)},
 		{"bridge_alive_lease", &wire.BridgeAlive{
-			V: 1, Bridge: "bridge-2", At: at, StartedAt: at, MQTT: wire.Dependency{Since: at, Reason: "stands by: bridge bridge-1 is active"},
+			V: 1, Bridge: "bridge-2", At: at, StartedAt: at, MQTT: wire.Dependency{Since: at, Reason: "stands by: bridge bridge-1 is active", Why: reason.Reason{Code: reason.Standby, Other: "bridge-1"}},
 			Kafka: wire.Dependency{Up: true, Since: at}, Lease: &wire.BridgeLease{Session: "carga-bridge", Term: 7, Number: 61},
 		}, reader(wire.DecodeBridgeAlive)},
 		{"central_alive", &wire.CentralAlive{V: 1, Central: central, At: at}, reader(wire.DecodeCentralAlive)},

@@ -4,6 +4,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/reason"
 )
 
 // Ack acknowledges that everything of Journal up to and with Seq, and of all
@@ -214,23 +215,27 @@ func (m *Telemetry) validate(c *check) {
 
 // Dependency is the state of something that a program needs, and since when.
 type Dependency struct {
-	Up     bool        `json:"up"`
-	Since  charge.Time `json:"since"`
-	Reason string      `json:"reason,omitempty"` // in words, when down
+	Up     bool          `json:"up"`
+	Since  charge.Time   `json:"since"`
+	Reason string        `json:"reason,omitempty"` // in words, when down
+	Why    reason.Reason `json:"why,omitzero"`     // the same for programs; absent in older bridges
 }
 
 // Trouble is something that a program cannot do although what it needs is up.
 type Trouble struct {
-	Since  charge.Time `json:"since"`
-	Reason string      `json:"reason"` // in words
+	Since  charge.Time   `json:"since"`
+	Reason string        `json:"reason"`       // in words
+	Why    reason.Reason `json:"why,omitzero"` // as in Dependency
 }
 
-// Bounds of the texts in a heartbeat: entries of a list, and bytes of a text as
+// Bounds of the texts in a heartbeat: entries of a list, and bytes of a text, as
 // accepted and as written.
 const (
-	maxTroubles = 32
-	maxReason   = 1024
-	maxDetail   = 512
+	maxTroubles     = 32
+	writtenTroubles = 12
+	maxReason       = 1024
+	maxDetail       = 512
+	maxValue        = 256 // of a value of a reason, as written
 )
 
 // BridgeAlive is the heartbeat of a bridge. The bridge publishes it each second
@@ -260,6 +265,9 @@ type BridgeAlive struct {
 	// Warnings are what an operator may want to change. None of them is a
 	// failure.
 	Warnings []string `json:"warnings,omitempty"`
+	// WarningsWhy are the warnings again, for programs, in the same order; absent in
+	// older bridges.
+	WarningsWhy []reason.Reason `json:"warnings_why,omitempty"`
 	// Lease is set if the bridge shares its MQTT session with others, of which one is
 	// active.
 	Lease *BridgeLease `json:"lease,omitempty"`
@@ -280,15 +288,28 @@ type BridgeLease struct {
 // StandsBy reports that another bridge does the work of this one.
 func (m *BridgeAlive) StandsBy() bool { return m.Lease != nil && !m.Lease.Holds }
 
-// SetDetails sets the fields with texts, cut to what a heartbeat may contain.
-func (m *BridgeAlive) SetDetails(deadLetter string, troubles []Trouble, warnings []string) {
+// SetDetails sets the fields with texts, cut to what a heartbeat may contain. The
+// texts of the troubles follow from Why.
+func (m *BridgeAlive) SetDetails(deadLetter string, troubles []Trouble, warnings []reason.Reason) {
 	m.DeadLetter = Cut(deadLetter, maxDetail)
-	for _, t := range troubles[:min(len(troubles), maxTroubles)] {
-		m.Troubles = append(m.Troubles, Trouble{t.Since, Cut(t.Reason, maxDetail)})
+	for _, t := range troubles[:min(len(troubles), writtenTroubles)] {
+		m.Troubles = append(m.Troubles, Trouble{t.Since, Cut(t.Why.String(), maxDetail), cutReason(t.Why)})
 	}
-	for _, w := range warnings[:min(len(warnings), maxTroubles)] {
-		m.Warnings = append(m.Warnings, Cut(w, maxDetail))
+	for _, w := range warnings[:min(len(warnings), writtenTroubles)] {
+		m.Warnings, m.WarningsWhy = append(m.Warnings, Cut(w.String(), maxDetail)), append(m.WarningsWhy, cutReason(w))
 	}
+}
+
+// DependencyDown returns the state of what does not work, cut to what a heartbeat may
+// contain.
+func DependencyDown(since charge.Time, words string, why reason.Reason) Dependency {
+	return Dependency{Since: since, Reason: Cut(words, maxReason), Why: cutReason(why)}
+}
+
+// cutReason cuts the texts of a reason that have no bound of their own.
+func cutReason(r reason.Reason) reason.Reason {
+	r.Address, r.Topic, r.Other, r.Detail = Cut(r.Address, maxValue), Cut(r.Topic, maxValue), Cut(r.Other, maxValue), Cut(r.Detail, maxValue)
+	return r
 }
 
 // Cut shortens a text for a person to at most so many bytes, without splitting a
@@ -328,6 +349,8 @@ func (m *BridgeAlive) validate(c *check) {
 	c.time("at", m.At)
 	c.text("mqtt.reason", m.MQTT.Reason, maxReason)
 	c.text("kafka.reason", m.Kafka.Reason, maxReason)
+	c.reason("mqtt.why", m.MQTT.Why)
+	c.reason("kafka.why", m.Kafka.Why)
 	c.text("dead_letter", m.DeadLetter, maxReason)
 	if len(m.Troubles) > maxTroubles || len(m.Warnings) > maxTroubles {
 		c.fail("troubles", "has %d entries and warnings has %d; at most %d are allowed", len(m.Troubles), len(m.Warnings), maxTroubles)
@@ -335,9 +358,16 @@ func (m *BridgeAlive) validate(c *check) {
 	for i := range m.Troubles {
 		c.time("troubles.since", m.Troubles[i].Since)
 		c.text("troubles.reason", m.Troubles[i].Reason, maxReason)
+		c.reason("troubles.why", m.Troubles[i].Why)
 	}
 	for _, w := range m.Warnings {
 		c.text("warnings", w, maxReason)
+	}
+	if n := len(m.WarningsWhy); n > maxTroubles {
+		c.fail("warnings_why", "has %d entries; at most %d are allowed", n, maxTroubles)
+	}
+	for _, w := range m.WarningsWhy {
+		c.reason("warnings_why", w)
 	}
 	if l := m.Lease; l != nil {
 		c.name("lease.session", l.Session)

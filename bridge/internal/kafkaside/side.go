@@ -17,6 +17,7 @@ import (
 	"github.com/carga-ev/carga/internal/crashpoint"
 	"github.com/carga-ev/carga/internal/kafkalink"
 	"github.com/carga-ev/carga/internal/metrics"
+	"github.com/carga-ev/carga/internal/reason"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -286,7 +287,7 @@ func (s *Side) Heartbeat(mqtt wire.Dependency) wire.BridgeAlive {
 	}
 	var troubles []wire.Trouble
 	for _, t := range s.Troubles() {
-		troubles = append(troubles, wire.Trouble{Since: charge.At(t.Since), Reason: t.Reason})
+		troubles = append(troubles, wire.Trouble{Since: charge.At(t.Since), Why: t.Reason})
 	}
 	m.SetDetails(b.LastDeadLetter, troubles, s.topics.State().Warnings())
 	return m
@@ -303,7 +304,7 @@ func (s *Side) ReadTroubles() []kafkalink.Trouble {
 }
 
 // Warnings returns what an operator may want to change about the topics.
-func (s *Side) Warnings() []string { return s.topics.State().Warnings() }
+func (s *Side) Warnings() []reason.Reason { return s.topics.State().Warnings() }
 
 // readers returns the states of the readers of cp-commands; nil before Run.
 func (s *Side) readers() []kafkalink.ReaderState {
@@ -316,13 +317,13 @@ func (s *Side) readers() []kafkalink.ReaderState {
 // Dependency returns whether Kafka answers, as in the heartbeat.
 func (s *Side) Dependency() wire.Dependency {
 	k := s.topics.State()
-	d := wire.Dependency{Up: k.Up, Since: charge.At(k.Since)}
-	if !k.Up {
-		d.Reason = fmt.Sprintf("waiting for Kafka at %s since %s", strings.Join(s.cfg.Brokers, " "), d.Since)
-		if k.LastError != "" {
-			d.Reason += ": " + k.LastError
-		}
+	since := charge.At(k.Since)
+	if k.Up {
+		return wire.Dependency{Up: true, Since: since}
 	}
-	d.Reason = d.Reason[:min(len(d.Reason), 1000)]
-	return d
+	words := fmt.Sprintf("waiting for Kafka at %s since %s", strings.Join(s.cfg.Brokers, " "), since)
+	if k.LastError != "" {
+		words += ": " + k.LastError
+	}
+	return wire.DependencyDown(since, words, k.Why())
 }

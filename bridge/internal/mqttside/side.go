@@ -15,6 +15,7 @@ import (
 	"github.com/carga-ev/carga/bridge/route"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/mqttlink"
+	"github.com/carga-ev/carga/internal/reason"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -302,12 +303,13 @@ func (s *Side) State() mqttlink.State { return s.link.State() }
 // Dependency returns the state of the connection, as in the heartbeat.
 func (s *Side) Dependency() wire.Dependency {
 	l := s.link.State()
-	d := wire.Dependency{Up: l.Up, Since: charge.At(l.Since)}
-	if !l.Up {
-		d.Reason = cut(l.String())
+	since := charge.At(l.Since)
+	if l.Up {
+		return wire.Dependency{Up: true, Since: since}
 	}
-	return d
+	why := reason.Reason{Code: reason.MQTTDown, Address: l.Broker, Detail: l.LastError}
+	if l.Paused != "" { // this program paused it, always with the same words
+		why = reason.Reason{Code: reason.MQTTPaused, Address: l.Broker}
+	}
+	return wire.DependencyDown(since, l.String(), why)
 }
-
-// cut shortens a reason to what the heartbeat allows.
-func cut(s string) string { return s[:min(len(s), 1000)] }

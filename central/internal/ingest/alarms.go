@@ -1,22 +1,22 @@
 package ingest
 
 import (
-	"fmt"
 	"maps"
 
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/reason"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
 // condition is whether a part of the network (see Part) does its work. Its
 // alarm is raised and cleared by Central itself, without an operator.
 type condition struct {
-	part   string
-	down   bool
-	since  charge.Time
-	reason string // for people, without figures that change: a new reason is a new alarm text
+	part  string
+	down  bool
+	since charge.Time
+	why   reason.Reason
 }
 
 func partAlarmID(part string) string { return string(view.AlarmPart) + "." + part }
@@ -27,9 +27,11 @@ type conditionIn struct{ condition }
 func (in conditionIn) apply(u *unit) {
 	id := partAlarmID(in.part)
 	open, raised := u.openAlarm(id)
-	a := ledger.Alarm{ID: id, Kind: view.AlarmPart, At: in.since, Detail: in.part + ": " + in.reason}
+	why := in.why
+	why.Part = in.part
+	a := ledger.Alarm{ID: id, Kind: view.AlarmPart, At: in.since, Detail: why.String(), Why: why}
 	switch {
-	case in.down && (!raised || open.Detail != a.Detail):
+	case in.down && (!raised || open.Why != a.Why):
 		u.addChanges([]ledger.Change{ledger.AlarmRaised{Alarm: a}})
 	case !in.down && raised:
 		open.Cleared = true
@@ -52,7 +54,7 @@ func (u *unit) openAlarm(id string) (ledger.Alarm, bool) {
 // alarm may be open since an earlier run.
 func (w *Writer) reportParts(reported map[string]condition, now charge.Time) {
 	for _, c := range w.live.conditions(now) {
-		if before, known := reported[c.part]; !known || before.down != c.down || c.down && before.reason != c.reason {
+		if before, known := reported[c.part]; !known || before.down != c.down || c.down && before.why != c.why {
 			reported[c.part] = c
 			w.enqueue(conditionIn{c})
 		}
@@ -97,12 +99,9 @@ func (in bridgeIn) apply(u *unit) {
 		return
 	}
 	u.newBridgeDeadLetters += n - known
-	words := fmt.Sprintf("dead letters of bridge %s since its start: %d, kept in %s", run.bridge, n, u.w.cfg.Topics.DeadLetters)
-	if in.b.DeadLetter != "" {
-		words += "; the last: " + in.b.DeadLetter
-	}
+	why := reason.Reason{Code: reason.BridgeDeadLetters, Other: run.bridge, Count: n, Topic: u.w.cfg.Topics.DeadLetters, Detail: in.b.DeadLetter}
 	u.addChanges([]ledger.Change{ledger.AlarmRaised{Alarm: ledger.Alarm{
-		ID: string(view.AlarmDeadLetter) + ".bridge." + run.bridge, Kind: view.AlarmDeadLetter, At: u.now, Detail: words,
+		ID: string(view.AlarmDeadLetter) + ".bridge." + run.bridge, Kind: view.AlarmDeadLetter, At: u.now, Detail: why.String(), Why: why,
 	}}})
 }
 

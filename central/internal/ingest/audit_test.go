@@ -13,6 +13,7 @@ import (
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/reason"
 )
 
 // by is an operator of the tests.
@@ -69,9 +70,9 @@ func (d withoutLog) Write(ctx context.Context, fn func(ingest.Tx) error) error {
 	return d.db.Write(ctx, func(tx ingest.Tx) error { return fn(txWithoutLog{tx}) })
 }
 
-func (d withoutLog) Trouble(err error) (string, ingest.Remedy) {
+func (d withoutLog) Trouble(err error) (reason.Reason, ingest.Remedy) {
 	if errors.Is(err, errLog) {
-		return "log", ingest.RemedyRow
+		return reason.Reason{Code: reason.DatabaseRow}, ingest.RemedyRow
 	}
 	return d.db.Trouble(err)
 }

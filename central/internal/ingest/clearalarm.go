@@ -48,7 +48,7 @@ func (u *unit) clearAlarm(n int64, note string) *refusal {
 	if end := lasts(a.Kind); end != "" {
 		return &refusal{refusedLasts, fmt.Sprintf("what alarm %s reports is still so; %s", a.Kind, end)}
 	}
-	a.Cleared, a.Detail = true, a.Detail+"; cleared by an operator: "+note
+	a.Cleared, a.Detail, a.Why.Note = true, a.Detail+"; cleared by an operator: "+note, note
 	u.addChanges([]ledger.Change{ledger.AlarmRaised{Alarm: a}})
 	return nil
 }

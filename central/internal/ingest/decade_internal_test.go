@@ -18,6 +18,7 @@ import (
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/growth"
+	"github.com/carga-ev/carga/internal/reason"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -28,9 +29,9 @@ func (d realDB) Write(ctx context.Context, fn func(Tx) error) error {
 	return d.Store.Write(ctx, func(tx *store.Tx) error { return fn(tx) })
 }
 
-func (d realDB) Trouble(err error) (string, Remedy) {
-	words, r := store.Diagnose(err)
-	return words, Remedy(r)
+func (d realDB) Trouble(err error) (reason.Reason, Remedy) {
+	why, r := store.Diagnose(err)
+	return why, Remedy(r)
 }
 
 // allSent is a Sender to which Kafka confirms at once.

@@ -4,13 +4,13 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/reason"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -42,18 +42,18 @@ func (w *Writer) begin(ctx context.Context) error {
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
-		words, remedy := w.store.Trouble(err)
+		why, remedy := w.store.Trouble(err)
 		switch remedy {
 		case RemedyWait:
 		case RemedyStop:
-			return w.halt(ctx, nil, words, err)
+			return w.halt(ctx, nil, why, err)
 		case RemedyRow:
 			return err
 		default:
 			return err // not an error of the database
 		}
-		w.log.Error("database cannot be written", slog.String("trouble", words), slog.String("err", err.Error()))
-		w.live.setDatabase(words)
+		w.log.Error("database cannot be written", slog.String("trouble", why.String()), slog.String("err", err.Error()))
+		w.live.setDatabase(why)
 		if _, err := w.waitForRetry(ctx, wait, nil); err != nil {
 			return err
 		}
@@ -88,7 +88,7 @@ func (w *Writer) newEpoch(ctx context.Context, highest charge.Epoch) error {
 	}
 	w.self = self
 	w.log.Info("this Central has its epoch", slog.String("central", self.String()))
-	w.live.setDatabase("")
+	w.live.setDatabase(reason.Reason{})
 	return w.load(ctx)
 }
 
@@ -179,10 +179,8 @@ func (w *Writer) plausible(id charge.Epoch) bool {
 	if again {
 		return false // the alarm is raised already
 	}
-	w.enqueue(alarmIn{ledger.Alarm{
-		ID: "epoch." + id.String(), Kind: view.AlarmNoEpoch,
-		Detail: fmt.Sprintf("a Central of the epoch %s wrote to Kafka, more than %d starts above this one: it is ignored", id, maxEpochAhead),
-	}})
+	why := reason.Reason{Code: reason.EpochNotBelieved, Central: id.String(), Count: maxEpochAhead}
+	w.enqueue(alarmIn{ledger.Alarm{ID: "epoch." + id.String(), Kind: view.AlarmNoEpoch, Detail: why.String(), Why: why}})
 	return false
 }
 

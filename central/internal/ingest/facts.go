@@ -132,7 +132,7 @@ func (u *unit) changeFacts(c ledger.Change) {
 			f.What = view.WhatOver
 			u.fact(f, "alarm %s is over", c.Alarm.Kind)
 		} else {
-			f.Detail = c.Alarm.Detail
+			f.Detail, f.Why = c.Alarm.Detail, c.Alarm.Why
 			u.fact(f, "alarm %s: %s", c.Alarm.Kind, c.Alarm.Detail)
 		}
 	case ledger.PointChanged, ledger.JournalChanged, ledger.ConnectorChanged, ledger.BootDeleted, ledger.MeterChanged,

@@ -15,6 +15,7 @@ import (
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/reason"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -274,9 +275,9 @@ func (d hookedStore) Write(ctx context.Context, fn func(ingest.Tx) error) error 
 	return d.db.Write(ctx, fn)
 }
 
-func (d hookedStore) Trouble(err error) (string, ingest.Remedy) {
+func (d hookedStore) Trouble(err error) (reason.Reason, ingest.Remedy) {
 	if errors.Is(err, errFull) {
-		return "disk is full", ingest.RemedyWait
+		return reason.Reason{Code: reason.DatabaseFull}, ingest.RemedyWait
 	}
 	return d.db.Trouble(err)
 }

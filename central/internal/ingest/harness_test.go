@@ -21,6 +21,7 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/ids"
 	"github.com/carga-ev/carga/internal/money"
+	"github.com/carga-ev/carga/internal/reason"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -39,9 +40,9 @@ func (d db) Write(ctx context.Context, fn func(ingest.Tx) error) error {
 	return d.Store.Write(ctx, func(tx *store.Tx) error { return fn(tx) })
 }
 
-func (d db) Trouble(err error) (string, ingest.Remedy) {
-	words, r := store.Diagnose(err)
-	return words, ingest.Remedy(r)
+func (d db) Trouble(err error) (reason.Reason, ingest.Remedy) {
+	why, r := store.Diagnose(err)
+	return why, ingest.Remedy(r)
 }
 
 // published is what left Central.

@@ -12,6 +12,7 @@ import (
 	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/money"
+	"github.com/carga-ev/carga/internal/reason"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -42,9 +43,9 @@ type Live struct {
 	// joined is set when the writer becomes active for the first time; waitsFor
 	// is what it waits for until then.
 	joined   bool
-	waitsFor string
-	fencedBy charge.Epoch // zero: not fenced
-	database string       // why it cannot be written; "" if it can
+	waitsFor reason.Reason
+	fencedBy charge.Epoch  // zero: not fenced
+	database reason.Reason // why it cannot be written; zero if it can
 	// alarm is an alarm that cannot be stored because the database is damaged;
 	// without an ID there is none.
 	alarm ledger.Alarm
@@ -53,8 +54,8 @@ type Live struct {
 	// troubles are what Central cannot write or read although Kafka is up.
 	troubles []Trouble
 	// heartbeatsUnread is why this Central cannot read the heartbeats of the
-	// bridge; "" if it can.
-	heartbeatsUnread string
+	// bridge; zero if it can.
+	heartbeatsUnread reason.Reason
 	bridge           *wire.BridgeAlive // latest heartbeat of a bridge that does not stand by; nil: none yet
 	bridges          map[string]bridgeState
 	// pipeline decides whether data of charging points can arrive at all: by any
@@ -130,29 +131,29 @@ func NewLive(fallback ledger.Tariff) *Live {
 	now := charge.At(time.Now())
 	return &Live{
 		clock:    time.Now,
-		pipeline: ledger.Pipeline{Started: now, HeartbeatTimeout: staleAfter}, since: now, waitsFor: "starting", fallback: fallback,
-		kafka:  view.Part{Name: "kafka", State: view.PartUnknown, Since: now, Reason: "not asked yet"},
+		pipeline: ledger.Pipeline{Started: now, HeartbeatTimeout: staleAfter}, since: now, waitsFor: reason.Reason{Code: reason.Starting}, fallback: fallback,
+		kafka:  because(view.Part{Name: "kafka", State: view.PartUnknown, Since: now}, reason.Reason{Code: reason.NotAsked}),
 		points: map[charge.CPID]*livePoint{}, bridges: map[string]bridgeState{}, ways: map[string]*way{}, counters: map[string]int64{}, changed: make(chan struct{}), activeChanged: make(chan struct{}),
 	}
 }
 
 // KafkaView is the state of Kafka as Central observes it.
 type KafkaView struct {
-	Up     bool
-	Reason string // in words: why it is not up, or a warning while it is
+	Up  bool
+	Why []reason.Reason // why it is not up, or warnings while it is
 	// Troubles are what Central cannot write or read although Kafka is up, the
 	// oldest first.
 	Troubles []Trouble
-	// HeartbeatsUnread is why heartbeats of the bridge are not read; "" if they
+	// HeartbeatsUnread is why heartbeats of the bridge are not read; zero if they
 	// are.
-	HeartbeatsUnread string
+	HeartbeatsUnread reason.Reason
 }
 
 // Trouble is something that a part cannot do although everything it needs is
 // up.
 type Trouble struct {
-	Since  charge.Time
-	Reason string // in words, without figures: readers are notified of each new reason
+	Since charge.Time
+	Why   reason.Reason // readers are notified of each new one
 }
 
 // SetDemo makes the page offer to cut parts. It must be called before any other
@@ -178,18 +179,19 @@ func (l *Live) SetKafka(v KafkaView) {
 	if l.kafka.State != state {
 		l.kafka.Since = l.now()
 	}
-	if l.kafka.State != state || l.kafka.Reason != v.Reason && v.Up || l.heartbeatsUnread != v.HeartbeatsUnread || !slices.Equal(l.troubles, v.Troubles) {
+	if l.kafka.State != state || v.Up && !slices.Equal(l.kafka.Why, v.Why) || l.heartbeatsUnread != v.HeartbeatsUnread || !slices.Equal(l.troubles, v.Troubles) {
 		l.notifyChanged()
 	}
-	l.kafka.State, l.kafka.Reason, l.troubles, l.heartbeatsUnread = state, v.Reason, v.Troubles, v.HeartbeatsUnread
+	l.kafka.State, l.troubles, l.heartbeatsUnread = state, v.Troubles, v.HeartbeatsUnread
+	l.kafka.Because(v.Why...)
 }
 
-// SetWaiting stores, in words, what keeps Central from being active.
-func (l *Live) SetWaiting(words string) {
+// SetWaiting stores what keeps Central from being active.
+func (l *Live) SetWaiting(why reason.Reason) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.waitsFor != words {
-		l.waitsFor = words
+	if l.waitsFor != why {
+		l.waitsFor = why
 		l.notifyChanged()
 	}
 }
@@ -388,12 +390,12 @@ func (l *Live) activeChange() <-chan struct{} {
 	return l.activeChanged
 }
 
-// setDatabase stores why the database cannot be written; "" if it can.
-func (l *Live) setDatabase(trouble string) {
+// setDatabase stores why the database cannot be written; zero if it can.
+func (l *Live) setDatabase(trouble reason.Reason) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.database != trouble {
-		if (l.database == "") != (trouble == "") {
+		if l.database.IsZero() != trouble.IsZero() {
 			l.since = l.now()
 		}
 		l.database = trouble
@@ -403,11 +405,11 @@ func (l *Live) setDatabase(trouble string) {
 
 // setDamaged stores that the database is damaged. The alarm about it cannot be stored
 // there, so it is kept here.
-func (l *Live) setDamaged(trouble string) {
+func (l *Live) setDamaged(trouble reason.Reason) {
 	l.setDatabase(trouble)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.alarm = ledger.Alarm{ID: string(view.AlarmDatabase), Kind: view.AlarmDatabase, At: l.now(), Detail: trouble}
+	l.alarm = ledger.Alarm{ID: string(view.AlarmDatabase), Kind: view.AlarmDatabase, At: l.now(), Detail: trouble.String(), Why: trouble}
 	l.notifyChanged()
 }
 

@@ -2,11 +2,9 @@ package ingest
 
 import (
 	"cmp"
-	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/carga-ev/carga/central/ledger"
@@ -14,6 +12,7 @@ import (
 	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/money"
+	"github.com/carga-ev/carga/internal/reason"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -60,9 +59,10 @@ func (v *pointView) same(o *pointView) bool {
 
 // viewOf copies what Live needs of a charging point.
 func (w *Writer) viewOf(cp *ledger.CP, now charge.Time) pointView {
+	alarm := alarmOf(cp)
 	v := pointView{
 		CP: view.CP{
-			ID: cp.ID, Name: cp.Name, Place: cp.Place, Agent: cp.Agent, Admitted: cp.Admitted, Simulated: cp.Simulated, Alarm: alarmOf(cp),
+			ID: cp.ID, Name: cp.Name, Place: cp.Place, Agent: cp.Agent, Admitted: cp.Admitted, Simulated: cp.Simulated, Alarm: alarm.String(), AlarmWhy: alarm,
 		},
 		HasSession: cp.HasOpenSession(), Silent: cp.SilentSince != 0,
 		Online: cp.Online, PresenceAt: cp.PresenceAt, Present: cp.CurrentJournal, Known: cp.KnownRecords,
@@ -101,15 +101,15 @@ func unacked(last charge.Seq, ack wire.Ack) int64 {
 	return n
 }
 
-// alarmOf describes what is wrong with a charging point; "" if nothing is.
-func alarmOf(cp *ledger.CP) string {
+// alarmOf returns what is wrong with a charging point; zero if nothing is.
+func alarmOf(cp *ledger.CP) reason.Reason {
 	switch {
 	case cp.Forked():
-		return "identity quarantined: " + cp.ForkReason
+		return reason.Reason{Code: reason.Quarantined, Detail: cp.ForkReason}
 	case len(cp.Faults) > 0:
-		return fmt.Sprintf("fault: %s", cp.Faults[0])
+		return reason.Reason{Code: reason.PointFault, Fault: string(cp.Faults[0])}
 	}
-	return ""
+	return reason.Reason{}
 }
 
 // connectorView copies what Live needs of a connector. A reservation that was
@@ -154,12 +154,12 @@ type CentralState struct {
 func (l *Live) State() CentralState {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	o := CentralState{Database: l.database, Alarms: l.lastAlarm}
+	o := CentralState{Database: l.database.String(), Alarms: l.lastAlarm}
 	switch {
 	case !l.fencedBy.IsZero():
-		o.Inactive = "another Central took over: this one is read-only"
+		o.Inactive = reason.Reason{Code: reason.Fenced}.String()
 	case !l.joined:
-		o.Inactive = l.waitsFor
+		o.Inactive = l.waitsFor.String()
 	}
 	return o
 }
@@ -171,18 +171,56 @@ func (l *Live) parts(now charge.Time) []view.Part {
 	return []view.Part{l.mqttPart(now), l.bridgePart(now), l.kafka, l.centralPart()}
 }
 
+// because returns a part with why it is as it is.
+func because(p view.Part, why ...reason.Reason) view.Part {
+	p.Because(why...)
+	return p
+}
+
+// given returns a reason in a heartbeat: in words alone if a bridge of another
+// version sent it.
+func given(why reason.Reason, words string) reason.Reason {
+	if why.Known() {
+		return why
+	}
+	return reason.Words(words)
+}
+
+// troublesOf returns the trouble of a bridge that began first; zero if it has none.
+func troublesOf(h *wire.BridgeAlive) (since charge.Time, why reason.Reason) {
+	if len(h.Troubles) == 0 {
+		return 0, reason.Reason{}
+	}
+	first := h.Troubles[0]
+	return first.Since, given(first.Why, first.Reason).With(len(h.Troubles) - 1)
+}
+
+// warningsOf returns the warnings of a bridge.
+func warningsOf(h *wire.BridgeAlive) []reason.Reason {
+	all := make([]reason.Reason, 0, len(h.Warnings))
+	for i, words := range h.Warnings {
+		var why reason.Reason
+		if i < len(h.WarningsWhy) {
+			why = h.WarningsWhy[i]
+		}
+		all = append(all, given(why, words))
+	}
+	return all
+}
+
 // mqttPart is the state of the MQTT brokers, which only the bridges know: down if
 // one of those that do not stand by is not connected.
 func (l *Live) mqttPart(now charge.Time) view.Part {
-	p := view.Part{Name: "mqtt", State: view.PartUnknown, Since: l.pipeline.Started, Reason: "only the bridge knows, and it sends no heartbeats"}
+	p := view.Part{Name: "mqtt", State: view.PartUnknown, Since: l.pipeline.Started}
+	unknown := reason.Reason{Code: reason.MQTTUnknown}
 	switch {
 	case l.bridge == nil:
-		return p
+		return because(p, unknown)
 	case !l.pipeline.BridgeUp(now):
 		p.Since = l.pipeline.LastHeartbeat()
-		return p
+		return because(p, unknown)
 	}
-	p.State, p.Since, p.Reason = view.PartUp, 0, ""
+	p.State, p.Since = view.PartUp, 0
 	for _, name := range slices.Sorted(maps.Keys(l.ways)) {
 		w := l.ways[name]
 		if w.active == nil || !w.BridgeUp(now) {
@@ -193,32 +231,40 @@ func (l *Live) mqttPart(now charge.Time) view.Part {
 		case mqtt.Up && p.State == view.PartUp:
 			p.Since = max(p.Since, mqtt.Since)
 		case !mqtt.Up && (p.State == view.PartUp || mqtt.Since < p.Since):
-			p.State, p.Since, p.Reason = view.PartDown, mqtt.Since, mqtt.Reason
+			why := given(mqtt.Why, mqtt.Reason)
 			if len(l.ways) > 1 {
-				p.Reason = "bridge " + w.active.Bridge + ": " + mqtt.Reason
+				why = why.Of(w.active.Bridge)
 			}
+			p.State, p.Since = view.PartDown, mqtt.Since
+			p.Because(why)
 		}
 	}
 	return p
 }
 
+// unreadHeartbeats is why this Central cannot receive heartbeats of bridges; zero if
+// it can.
+func (l *Live) unreadHeartbeats() reason.Reason {
+	if l.kafka.State != view.PartUp {
+		return reason.Reason{Code: reason.HeartbeatsBehind}
+	}
+	return l.heartbeatsUnread
+}
+
 // bridgePart is the state of the bridge. Without heartbeats it is down, unless
 // this Central cannot read them; then it is unknown.
 func (l *Live) bridgePart(now charge.Time) view.Part {
-	p := view.Part{Name: "bridge", State: view.PartDown, Since: l.pipeline.Started, Reason: "no heartbeat received yet"}
-	switch {
-	case l.pipeline.BridgeUp(now):
+	if l.pipeline.BridgeUp(now) {
 		return l.liveBridgePart(now)
-	case l.bridge != nil:
-		p.Since, p.Reason = l.pipeline.LastHeartbeat(), "no heartbeats any more"
 	}
-	switch {
-	case l.kafka.State != view.PartUp:
-		p.State, p.Reason = view.PartUnknown, "Kafka is down, so heartbeats of the bridge cannot be received"
-	case l.heartbeatsUnread != "":
-		p.State, p.Reason = view.PartUnknown, "this Central cannot read its heartbeats: "+l.heartbeatsUnread
+	p, why := view.Part{Name: "bridge", State: view.PartDown, Since: l.pipeline.Started}, reason.Reason{Code: reason.NoHeartbeatYet}
+	if l.bridge != nil {
+		p.Since, why.Code = l.pipeline.LastHeartbeat(), reason.NoHeartbeats
 	}
-	return p
+	if unread := l.unreadHeartbeats(); !unread.IsZero() {
+		p.State, why = view.PartUnknown, unread
+	}
+	return because(p, why)
 }
 
 // liveBridgePart is the state of the bridges while one of them sends heartbeats:
@@ -226,29 +272,30 @@ func (l *Live) bridgePart(now charge.Time) view.Part {
 // is silent while another one has its session is a warning.
 func (l *Live) liveBridgePart(now charge.Time) view.Part {
 	p := view.Part{Name: "bridge", State: view.PartUp, Since: l.bridge.StartedAt}
-	warnings := slices.Clone(l.bridge.Warnings)
-	down := func(since charge.Time, reason string) {
+	warnings := warningsOf(l.bridge)
+	down := func(since charge.Time, why reason.Reason) {
 		if p.State == view.PartUp || since < p.Since {
-			p.State, p.Since, p.Reason = view.PartDown, since, reason
+			p.State, p.Since = view.PartDown, since
+			p.Because(why)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(l.bridges)) {
 		b := l.bridges[name]
 		silent := now > b.at.Add(staleAfter)
+		troubled, trouble := troublesOf(b.heartbeat)
 		switch w := l.ways[wayOf(b.heartbeat)]; {
 		case !w.BridgeUp(now) && b.heartbeat.StandsBy() && !silent:
-			down(max(w.LastHeartbeat(), w.Started), "bridge "+name+" stands by, and none is active")
+			down(max(w.LastHeartbeat(), w.Started), reason.Reason{Code: reason.NoneActive, Bridge: name})
 		case !w.BridgeUp(now):
-			down(b.at, "bridge "+name+": no heartbeats any more")
+			down(b.at, reason.Reason{Code: reason.NoHeartbeats, Bridge: name})
 		case silent:
-			warnings = append(warnings, "bridge "+name+": no heartbeats any more; another one has its work")
-		case len(b.heartbeat.Troubles) > 0:
-			first := b.heartbeat.Troubles[0]
-			down(first.Since, "bridge "+name+" "+first.Reason+andMore(len(b.heartbeat.Troubles)-1))
+			warnings = append(warnings, reason.Reason{Code: reason.Replaced, Bridge: name})
+		case !trouble.IsZero():
+			down(troubled, trouble.Of(name))
 		}
 	}
 	if p.State == view.PartUp {
-		p.Reason = strings.Join(warnings, "; ")
+		p.Because(warnings...)
 	}
 	return p
 }
@@ -257,35 +304,35 @@ func (l *Live) liveBridgePart(now charge.Time) view.Part {
 func (l *Live) bridgeStates(now charge.Time) []view.Part {
 	list := make([]view.Part, 0, len(l.bridges))
 	for _, name := range slices.Sorted(maps.Keys(l.bridges)) {
-		b := l.bridges[name]
-		h := b.heartbeat
-		p := view.Part{Name: name, State: view.PartUp, Since: h.StartedAt, Reason: strings.Join(h.Warnings, "; ")}
-		switch {
-		case now > b.at.Add(staleAfter):
-			p.State, p.Since, p.Reason = view.PartDown, b.at, "no heartbeats any more"
-			if l.kafka.State != view.PartUp {
-				p.State, p.Reason = view.PartUnknown, "Kafka is down, so its heartbeats cannot be received"
-			} else if l.heartbeatsUnread != "" {
-				p.State, p.Reason = view.PartUnknown, "this Central cannot read its heartbeats: "+l.heartbeatsUnread
-			}
-		case len(h.Troubles) > 0:
-			p.State, p.Since, p.Reason = view.PartDown, h.Troubles[0].Since, h.Troubles[0].Reason+andMore(len(h.Troubles)-1)
-		case h.StandsBy():
-			p.State, p.Since, p.Reason = view.PartStandby, h.MQTT.Since, h.MQTT.Reason
-		case !h.MQTT.Up:
-			p.State, p.Since, p.Reason = view.PartDown, h.MQTT.Since, h.MQTT.Reason
-		}
-		list = append(list, p)
+		list = append(list, l.bridgeState(name, now))
 	}
 	return list
 }
 
-// andMore returns a remark that there are n more troubles.
-func andMore(n int) string {
-	if n == 0 {
-		return ""
+func (l *Live) bridgeState(name string, now charge.Time) view.Part {
+	b := l.bridges[name]
+	h := b.heartbeat
+	p := view.Part{Name: name, State: view.PartUp, Since: h.StartedAt}
+	troubled, trouble := troublesOf(h)
+	switch {
+	case now > b.at.Add(staleAfter):
+		p.State, p.Since = view.PartDown, b.at
+		if unread := l.unreadHeartbeats(); !unread.IsZero() {
+			p.State = view.PartUnknown
+			return because(p, unread)
+		}
+		return because(p, reason.Reason{Code: reason.NoHeartbeats})
+	case !trouble.IsZero():
+		p.State, p.Since = view.PartDown, troubled
+		return because(p, trouble)
+	case h.StandsBy():
+		p.State, p.Since = view.PartStandby, h.MQTT.Since
+		return because(p, given(h.MQTT.Why, h.MQTT.Reason))
+	case !h.MQTT.Up:
+		p.State, p.Since = view.PartDown, h.MQTT.Since
+		return because(p, given(h.MQTT.Why, h.MQTT.Reason))
 	}
-	return fmt.Sprintf(" (and %d more)", n)
+	return because(p, warningsOf(h)...)
 }
 
 // centralPart is the state of this Central: the most severe reason why it is
@@ -293,17 +340,18 @@ func andMore(n int) string {
 func (l *Live) centralPart() view.Part {
 	p := view.Part{Name: "central", State: view.PartDown, Since: l.since}
 	switch {
-	case l.database != "":
-		p.Reason = l.database
+	case !l.database.IsZero():
+		return because(p, l.database)
 	case !l.fencedBy.IsZero():
-		p.Reason, p.Fenced = "another Central took over: this one is read-only", true
+		p.Fenced = true
+		return because(p, reason.Reason{Code: reason.Fenced})
 	case !l.joined:
-		p.Reason = l.waitsFor
+		return because(p, l.waitsFor)
 	case len(l.troubles) > 0:
-		p.Since, p.Reason = l.troubles[0].Since, l.troubles[0].Reason+andMore(len(l.troubles)-1)
-	default:
-		p.State = view.PartUp
+		p.Since = l.troubles[0].Since
+		return because(p, l.troubles[0].Why.With(len(l.troubles)-1))
 	}
+	p.State = view.PartUp
 	return p
 }
 
@@ -318,7 +366,7 @@ func (l *Live) conditions(now charge.Time) []condition {
 		return nil
 	}
 	var all []condition
-	if own := l.centralPart(); l.joined && l.fencedBy.IsZero() && l.database == "" {
+	if own := l.centralPart(); l.joined && l.fencedBy.IsZero() && l.database.IsZero() {
 		all = append(all, conditionOf(own))
 	}
 	if b := l.bridgePart(now); b.State != view.PartUnknown && l.bridge != nil && (b.State == view.PartUp || now >= b.Since.Add(bridgeSilentAfter)) {
@@ -332,5 +380,9 @@ func (l *Live) conditions(now charge.Time) []condition {
 const bridgeSilentAfter = 10 * time.Second
 
 func conditionOf(p view.Part) condition {
-	return condition{part: p.Name, down: p.State == view.PartDown, since: p.Since, reason: p.Reason}
+	c := condition{part: p.Name, down: p.State == view.PartDown, since: p.Since}
+	if c.down && len(p.Why) > 0 {
+		c.why = p.Why[0]
+	}
+	return c
 }

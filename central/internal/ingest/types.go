@@ -9,6 +9,7 @@ import (
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/reason"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -98,7 +99,7 @@ type Store interface {
 	Twice(ctx context.Context) (int64, error)
 	// Trouble explains why a transaction failed and what to do about it. Both
 	// results are empty if the error is not the database's.
-	Trouble(err error) (words string, r Remedy)
+	Trouble(err error) (why reason.Reason, r Remedy)
 }
 
 // Remedy is what to do about a transaction that failed.

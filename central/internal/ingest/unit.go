@@ -14,6 +14,7 @@ import (
 	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/crashpoint"
+	"github.com/carga-ev/carga/internal/reason"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -242,16 +243,16 @@ func (u *unit) applyDriver(in driverIn) {
 
 // addDeadLetter stores a record that cannot be used, with its bytes, and raises
 // an alarm if it is an event of a charging point: its journal stops there.
-func (u *unit) addDeadLetter(d KafkaRecord, reason string) {
+func (u *unit) addDeadLetter(d KafkaRecord, words string) {
 	u.markRead(d)
-	u.deadLetters = append(u.deadLetters, deadLetterIn{d, reason})
+	u.deadLetters = append(u.deadLetters, deadLetterIn{d, words})
 	if d.Topic != u.w.cfg.Topics.Events {
 		return
 	}
 	if cp := charge.CPID(d.Key); cp.Valid() {
+		why := reason.Reason{Code: reason.MessageUnusable, Topic: d.Topic, Other: fmt.Sprintf("%d/%d", d.Partition, d.Offset), Detail: words}
 		u.addChanges([]ledger.Change{ledger.AlarmRaised{Alarm: ledger.Alarm{
-			ID: "dead_letter." + d.Key, Kind: view.AlarmDeadLetter, CPID: cp, At: u.now,
-			Detail: fmt.Sprintf("a record at %s/%d/%d cannot be used: %s", d.Topic, d.Partition, d.Offset, reason),
+			ID: "dead_letter." + d.Key, Kind: view.AlarmDeadLetter, CPID: cp, At: u.now, Detail: why.String(), Why: why,
 		}}})
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/crashpoint"
+	"github.com/carga-ev/carga/internal/reason"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -290,17 +291,17 @@ func (w *Writer) commit(ctx context.Context, inputs []input) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		words, remedy := w.store.Trouble(err)
+		why, remedy := w.store.Trouble(err)
 		switch {
 		case remedy == RemedyWait:
 		case (remedy == RemedyRow || isInputs(err)) && len(inputs) > 0:
 			w.log.Error("rows were refused", slog.Int("inputs", len(inputs)), slog.String("err", err.Error()))
 			return w.isolate(ctx, inputs, err)
 		default:
-			return w.halt(ctx, inputs, cmp.Or(words, "the database cannot be used: stop Central and verify it"), err)
+			return w.halt(ctx, inputs, cmp.Or(why, reason.Reason{Code: reason.DatabaseUnusable}), err)
 		}
-		w.log.Error("database cannot be written", slog.String("trouble", words), slog.String("err", err.Error()))
-		w.live.setDatabase(words)
+		w.log.Error("database cannot be written", slog.String("trouble", why.String()), slog.String("err", err.Error()))
+		w.live.setDatabase(why)
 		inputs = refuse(inputs, ErrStorage)
 		if inputs, err = w.waitForRetry(ctx, wait, inputs); err != nil {
 			return err
@@ -313,9 +314,10 @@ func (w *Writer) commit(ctx context.Context, inputs []input) error {
 // called if the database is damaged: then a refused row proves nothing about
 // its input, so nothing becomes a dead letter. No offset moves, so all inputs
 // are read again by a Central that starts on a sound database.
-func (w *Writer) halt(ctx context.Context, inputs []input, words string, err error) error {
-	w.log.Error("database cannot be used: nothing more is written", slog.String("trouble", words), slog.String("err", err.Error()))
-	w.live.setDamaged(words + " (" + truncate(err.Error(), 200) + ")")
+func (w *Writer) halt(ctx context.Context, inputs []input, why reason.Reason, err error) error {
+	w.log.Error("database cannot be used: nothing more is written", slog.String("trouble", why.String()), slog.String("err", err.Error()))
+	why.Detail = truncate(err.Error(), 200)
+	w.live.setDamaged(why)
 	refuse(inputs, ErrStorage)
 	for {
 		if _, err := w.waitForRetry(ctx, iterateEvery, nil); err != nil {
@@ -406,7 +408,7 @@ func (w *Writer) tryCommit(ctx context.Context, inputs []input) error {
 		w.orders, w.dirty = nil, u.changed // memory is ahead of the database
 		return err
 	}
-	w.live.setDatabase("")
+	w.live.setDatabase(reason.Reason{})
 	if u.answersBefore > 0 {
 		w.cleanupAfter = cleanupEvery
 		if u.cleanupMore {

@@ -309,7 +309,7 @@ func (s *Store) AlarmID(ctx context.Context, n int64) (id string, ok bool, err e
 
 // scanAlarm scans the number and alarmCols.
 func scanAlarm(r scanner) (a AlarmRow, err error) {
-	return a, r.Scan(&a.N, &a.ID, &a.Kind, &a.CPID, &a.Connector, &a.At, &a.Detail, &a.Cleared)
+	return a, r.Scan(&a.N, &a.ID, &a.Kind, &a.CPID, &a.Connector, &a.At, &a.Detail, &a.Cleared, jsonOf{&a.Why})
 }
 
 // OpenAlarms counts the alarms that are not cleared.
@@ -321,14 +321,14 @@ func (s *Store) OpenAlarms(ctx context.Context) (n int64, err error) {
 // LastAlarm returns the latest alarm that is not cleared.
 func (s *Store) LastAlarm(ctx context.Context) (a ledger.Alarm, ok bool, err error) {
 	err = s.ro.QueryRowContext(ctx, "SELECT "+alarmCols+" FROM alarms WHERE cleared=0 ORDER BY at DESC LIMIT 1").
-		Scan(&a.ID, &a.Kind, &a.CPID, &a.Connector, &a.At, &a.Detail, &a.Cleared)
+		Scan(&a.ID, &a.Kind, &a.CPID, &a.Connector, &a.At, &a.Detail, &a.Cleared, jsonOf{&a.Why})
 	return rowOrNone("read alarm", a, err)
 }
 
 // OpenAlarm returns an alarm by its id, if it is not cleared.
 func (s *Store) OpenAlarm(ctx context.Context, id string) (a ledger.Alarm, ok bool, err error) {
 	err = s.ro.QueryRowContext(ctx, "SELECT "+alarmCols+" FROM alarms WHERE alarm_id=? AND cleared=0", id).
-		Scan(&a.ID, &a.Kind, &a.CPID, &a.Connector, &a.At, &a.Detail, &a.Cleared)
+		Scan(&a.ID, &a.Kind, &a.CPID, &a.Connector, &a.At, &a.Detail, &a.Cleared, jsonOf{&a.Why})
 	return rowOrNone("read alarm", a, err)
 }
 

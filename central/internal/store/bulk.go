@@ -86,9 +86,9 @@ const (
 	ticketCols = "ticket_id,session_id,cp_id,connector,username,reservation_id,tariff,start_wh,stop_wh,energy_wh," +
 		"cost_minor,currency,duration_sec,idle_sec,started,authorized_at,ended_at,reason,settled_at,corrects,settled_journal,settled_seq"
 	// The last two columns of a gap follow from the others; they are for queries.
-	gapReadCols     = "gap_id,cp_id,journal,first,last,cause,detail,detected_at,missing,energy_wh,unmeasured"
+	gapReadCols     = "gap_id,cp_id,journal,first,last,cause,detail,detected_at,missing,energy_wh,unmeasured,why"
 	gapCols         = gapReadCols + ",open,lost"
-	alarmCols       = "alarm_id,kind,cp_id,connector,at,detail,cleared"
+	alarmCols       = "alarm_id,kind,cp_id,connector,at,detail,cleared,why"
 	reservationCols = "reservation_id,cp_id,connector,username,tariff,made_at,until,confirmed_at,ended_at,reason," +
 		"session_id,adopted,released,announced,message_id"
 	desiredCols = "kind,cp_id,connector,session_id,username,reservation_id,tariff,available,requested_at,until,ended_at,outcome,limit_wh,limit_amount"

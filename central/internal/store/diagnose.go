@@ -4,6 +4,8 @@ import (
 	"errors"
 
 	sqlite3 "github.com/mattn/go-sqlite3"
+
+	"github.com/carga-ev/carga/internal/reason"
 )
 
 // Remedy is what the caller of a transaction that failed has to do.
@@ -20,7 +22,7 @@ const (
 // diagnosis is what one primary result code of SQLite means for Central.
 type diagnosis struct {
 	remedy Remedy
-	text   string // for operators: what is wrong, and what to do
+	code   reason.Code // what is wrong, and what to do
 }
 
 // diagnosisOf maps every primary result code of an error
@@ -30,49 +32,49 @@ type diagnosis struct {
 func diagnosisOf(code sqlite3.ErrNo) diagnosis {
 	switch code {
 	case sqlite3.ErrConstraint, sqlite3.ErrMismatch, sqlite3.ErrTooBig, sqlite3.ErrRange:
-		return diagnosis{RemedyRow, "the database refused a row"}
+		return diagnosis{RemedyRow, reason.DatabaseRow}
 	case sqlite3.ErrBusy, sqlite3.ErrLocked, sqlite3.ErrProtocol:
-		return diagnosis{RemedyWait, "another program holds the database locked"}
+		return diagnosis{RemedyWait, reason.DatabaseLocked}
 	case sqlite3.ErrFull:
-		return diagnosis{RemedyWait, "the disk of the database is full: free some space"}
+		return diagnosis{RemedyWait, reason.DatabaseFull}
 	case sqlite3.ErrIoErr:
-		return diagnosis{RemedyWait, "the disk of the database reports errors"}
+		return diagnosis{RemedyWait, reason.DatabaseDisk}
 	case sqlite3.ErrReadonly, sqlite3.ErrCantOpen, sqlite3.ErrPerm:
-		return diagnosis{RemedyWait, "the file of the database cannot be written: check that it exists, its owner and its mode"}
+		return diagnosis{RemedyWait, reason.DatabaseFile}
 	case sqlite3.ErrNomem:
-		return diagnosis{RemedyWait, "out of memory"}
+		return diagnosis{RemedyWait, reason.DatabaseMemory}
 	case sqlite3.ErrAbort, sqlite3.ErrInterrupt:
-		return diagnosis{RemedyWait, "a statement of the database was interrupted"}
+		return diagnosis{RemedyWait, reason.DatabaseInterrupted}
 	case sqlite3.ErrCorrupt, sqlite3.ErrFormat:
-		return diagnosis{RemedyStop, "the database is damaged: stop Central, keep a copy of the file, then restore a backup or rebuild it"}
+		return diagnosis{RemedyStop, reason.DatabaseDamaged}
 	case sqlite3.ErrNotADB:
-		return diagnosis{RemedyStop, "the file is not a database: stop Central, check database.path, then restore a backup or rebuild it"}
+		return diagnosis{RemedyStop, reason.DatabaseNone}
 	case sqlite3.ErrSchema:
-		return diagnosis{RemedyStop, "another program changed the tables of the database: stop Central and check which version wrote the file"}
+		return diagnosis{RemedyStop, reason.DatabaseSchema}
 	case sqlite3.ErrNoLFS:
-		return diagnosis{RemedyStop, "this system cannot hold a file as large as the database: move it to another one"}
+		return diagnosis{RemedyStop, reason.DatabaseTooLarge}
 	case sqlite3.ErrError, sqlite3.ErrInternal, sqlite3.ErrNotFound, sqlite3.ErrEmpty, sqlite3.ErrMisuse, sqlite3.ErrAuth,
 		sqlite3.ErrNotice, sqlite3.ErrWarning:
 	}
-	return diagnosis{RemedyStop, "the database does not do what this program asks of it: stop Central and check which version wrote the file"}
+	return diagnosis{RemedyStop, reason.DatabaseOther}
 }
 
-// Diagnose returns why a transaction failed, as a text for operators, and the
-// remedy. Both are empty for an error that does not come from SQLite.
-func Diagnose(err error) (text string, r Remedy) {
+// Diagnose returns why a transaction failed, and the remedy. Both are zero for an
+// error that does not come from SQLite.
+func Diagnose(err error) (why reason.Reason, r Remedy) {
 	var se sqlite3.Error
 	if !errors.As(err, &se) {
-		return "", ""
+		return reason.Reason{}, ""
 	}
 	t := diagnosisOf(se.Code)
-	return t.text, t.remedy
+	return reason.Reason{Code: t.code}, t.remedy
 }
 
 // explain puts the diagnosis in front of an error of SQLite. It is for errors
 // that reach an operator without passing through code that calls Diagnose.
 func explain(err error) error {
-	if text, _ := Diagnose(err); text != "" {
-		return wrap(text, err)
+	if why, _ := Diagnose(err); !why.IsZero() {
+		return wrap(why.String(), err)
 	}
 	return err
 }

@@ -28,14 +28,14 @@ func TestEachResultCodeHasARemedy(t *testing.T) {
 	} {
 		t.Run(fmt.Sprint(int(code)), func(t *testing.T) {
 			err := fmt.Errorf("write records: %w", sqlite3.Error{Code: code, ExtendedCode: code.Extend(3)})
-			words, got := store.Diagnose(errors.Join(err, errors.New("roll back")))
-			if got != want || words == "" {
-				t.Errorf("code %d: got %q (%q), want %q", int(code), got, words, want)
+			why, got := store.Diagnose(errors.Join(err, errors.New("roll back")))
+			if got != want || why.String() == "" {
+				t.Errorf("code %d: got %q (%q), want %q", int(code), got, why, want)
 			}
 		})
 	}
-	if words, r := store.Diagnose(errors.New("of another program")); words != "" || r != "" {
-		t.Errorf("an error that is not SQLite's: got %q %q, want none", words, r)
+	if why, r := store.Diagnose(errors.New("of another program")); !why.IsZero() || r != "" {
+		t.Errorf("an error that is not SQLite's: got %q %q, want none", why, r)
 	}
 }
 
@@ -55,8 +55,8 @@ func TestDamagedPagesAreNoRowsFault(t *testing.T) {
 	}
 	defer func() { _ = s.Close() }()
 	err = s.Write(context.WithoutCancel(t.Context()), func(tx *store.Tx) error { return tx.Ledger(point()) })
-	if words, r := store.Diagnose(err); r != store.RemedyStop || !strings.Contains(words, "damaged") {
-		t.Errorf("got %q %q of %v, want the damage", words, r, err)
+	if why, r := store.Diagnose(err); r != store.RemedyStop || !strings.Contains(why.String(), "damaged") {
+		t.Errorf("got %q %q of %v, want the damage", why, r, err)
 	}
 }
 

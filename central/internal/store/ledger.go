@@ -8,6 +8,7 @@ import (
 
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/internal/crashpoint"
+	"github.com/carga-ev/carga/internal/reason"
 )
 
 // Ledger writes changes of the ledger, each value as one row. If several changes
@@ -102,7 +103,7 @@ func (b *ledgerRows) add(c ledger.Change) error {
 		b.addGap(&c.Gap)
 	case ledger.AlarmRaised:
 		a := &c.Alarm
-		b.alarms = append(b.alarms, a.ID, string(a.Kind), string(a.CPID), int64(a.Connector), int64(a.At), a.Detail, a.Cleared)
+		b.alarms = append(b.alarms, a.ID, string(a.Kind), string(a.CPID), int64(a.Connector), int64(a.At), a.Detail, a.Cleared, object(a.Why))
 	default:
 		return fmt.Errorf("no row for a change of type %T", c)
 	}
@@ -155,7 +156,19 @@ func (b *ledgerRows) addGap(g *ledger.Gap) {
 		}
 	}
 	b.gaps = append(b.gaps, g.ID, string(g.CPID), string(g.Journal), int64(g.First), int64(g.Last), string(g.Cause),
-		g.Detail, int64(g.DetectedAt), list(g.Missing), int64(g.Energy), list(g.Unmeasured), len(g.Missing)+len(g.Unmeasured) > 0, lost)
+		g.Detail, int64(g.DetectedAt), list(g.Missing), int64(g.Energy), list(g.Unmeasured), object(g.Why), len(g.Missing)+len(g.Unmeasured) > 0, lost)
+}
+
+// object encodes a reason as JSON; the zero Reason is an empty object.
+func object(r reason.Reason) string {
+	if r.IsZero() {
+		return "{}"
+	}
+	raw, err := json.Marshal(r)
+	if err != nil { // cannot happen: it has texts and numbers
+		return "{}"
+	}
+	return string(raw)
 }
 
 // list encodes a list as JSON; nil is an empty list.

@@ -196,7 +196,7 @@ func scanSession(r scanner) (v ledger.Session, err error) {
 
 func scanGap(r scanner) (g ledger.Gap, err error) {
 	err = r.Scan(&g.ID, &g.CPID, &g.Journal, &g.First, &g.Last, &g.Cause, &g.Detail, &g.DetectedAt, jsonOf{&g.Missing},
-		&g.Energy, jsonOf{&g.Unmeasured})
+		&g.Energy, jsonOf{&g.Unmeasured}, jsonOf{&g.Why})
 	g.Missing, g.Unmeasured = nilIfEmpty(g.Missing), nilIfEmpty(g.Unmeasured)
 	return g, err
 }

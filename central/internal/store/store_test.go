@@ -443,9 +443,9 @@ func TestAFullDiskRollsBackAndHeals(t *testing.T) {
 			return errors.Join(tx.Outbox("t", "k", nil, make([]byte, 4000), 1), tx.Offset("t", 0, n, 0))
 		})
 	}
-	words, r := store.Diagnose(err)
-	if r != store.RemedyWait || !strings.Contains(words, "full") {
-		t.Fatalf("got %v (%s), want a full disk", err, words)
+	why, r := store.Diagnose(err)
+	if r != store.RemedyWait || !strings.Contains(why.String(), "full") {
+		t.Fatalf("got %v (%s), want a full disk", err, why)
 	}
 	if next, _, _, err := s.Offset(t.Context(), "t", 0); err != nil || next != n-1 {
 		t.Errorf("offset: got %d %v, want %d: the last commit", next, err, n-1)
@@ -478,8 +478,8 @@ func TestALockHeldByAnotherProgramIsTransient(t *testing.T) {
 	}
 	fn := func(tx *store.Tx) error { return tx.Count("n", 1) }
 	err = s.Write(t.Context(), fn)
-	if words, r := store.Diagnose(err); r != store.RemedyWait || !strings.Contains(words, "locked") {
-		t.Errorf("got %v (%s), want a lock", err, words)
+	if why, r := store.Diagnose(err); r != store.RemedyWait || !strings.Contains(why.String(), "locked") {
+		t.Errorf("got %v (%s), want a lock", err, why)
 	}
 	if err := tx.Rollback(); err != nil {
 		t.Fatal(err)

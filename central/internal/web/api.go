@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -17,6 +19,7 @@ import (
 	"github.com/carga-ev/carga/central/access"
 	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/reason"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -65,7 +68,33 @@ func (s *Server) routes(mux *http.ServeMux) huma.API {
 			}
 		}
 	}
+	closeLists(api)
 	return api
+}
+
+// closeLists adds to the description what texts of closed lists can be. The page's
+// type check demands a text for each in each of its languages.
+func closeLists(api huma.API) {
+	schemas := api.OpenAPI().Components.Schemas.Map()
+	types := slices.Sorted(maps.Keys(kinds()))
+	for i, word := range types {
+		types[i] = problemType(word)
+	}
+	schemas["ErrorModel"].Properties["type"].Enum = anyOf(types)
+	schemas["Reason"].Properties["code"].Enum = anyOf(reason.Codes())
+	schemas["Reason"].Properties["cause"].Enum = anyOf(reason.Codes())
+	schemas["Alarm"].Properties["kind"].Enum = anyOf(view.AlarmKinds())
+	schemas["Connector"].Properties["faults"].Items.Enum = anyOf(charge.Faults())
+	schemas["Ticket"].Properties["reason"].Enum = anyOf(charge.StopReasons())
+}
+
+// anyOf returns texts as values of a schema.
+func anyOf[T ~string](all []T) []any {
+	values := make([]any, 0, len(all))
+	for _, v := range all {
+		values = append(values, string(v))
+	}
+	return values
 }
 
 // location returns the path of a resource of the API as clients reach it, through

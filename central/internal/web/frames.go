@@ -10,6 +10,7 @@ import (
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/reason"
 )
 
 // Audience is the reader of a stream. Staff see everything. A driver sees the
@@ -98,6 +99,7 @@ type stateRow struct {
 	Link      ledger.Liveness `json:"link"`
 	LinkSince charge.Time     `json:"link_since,omitzero"`
 	Alarm     string          `json:"alarm,omitempty"`
+	AlarmWhy  reason.Reason   `json:"alarm_why,omitzero"`
 	Reader    string          `json:"reader_trouble,omitempty"`
 	ReaderAt  charge.Time     `json:"reader_since,omitzero"`
 	Agent     string          `json:"agent,omitempty"`
@@ -127,12 +129,15 @@ func (r *row) stateRow(i int) *stateRow {
 	cp := r.cp
 	return &stateRow{
 		Index: i, CPID: cp.ID, Name: cp.Name, Place: cp.Place, Site: cp.Site, Admitted: cp.Admitted, Simulated: cp.Simulated,
-		Link: cp.Link, LinkSince: cp.LinkSince, Alarm: cp.Alarm, Reader: cp.ReaderTrouble, ReaderAt: cp.ReaderSince, Agent: cp.Agent, Connector: *r.conn,
+		Link: cp.Link, LinkSince: cp.LinkSince, Alarm: cp.Alarm, AlarmWhy: cp.AlarmWhy, Reader: cp.ReaderTrouble, ReaderAt: cp.ReaderSince,
+		Agent: cp.Agent, Connector: *r.conn,
 	}
 }
 
 // forStaffAlone removes what is for staff alone.
-func (s *stateRow) forStaffAlone() { s.Alarm, s.Reader, s.ReaderAt, s.Agent = "", "", 0, "" }
+func (s *stateRow) forStaffAlone() {
+	s.Alarm, s.AlarmWhy, s.Reader, s.ReaderAt, s.Agent = "", reason.Reason{}, "", 0, ""
+}
 
 // forDriver is what a driver sees of a connector with their own session or
 // reservation. With a session, a reservation would be another driver's.
@@ -165,7 +170,7 @@ func (s *stateRow) forScreen() *stateRow {
 // forScreen is the same of a charging point.
 func forScreen(cp *view.CP) *view.CP {
 	own := *cp
-	own.Alarm, own.ReaderTrouble, own.ReaderSince, own.Agent = "", "", 0, ""
+	own.Alarm, own.AlarmWhy, own.ReaderTrouble, own.ReaderSince, own.Agent = "", reason.Reason{}, "", 0, ""
 	own.Connectors = make([]view.Connector, 0, len(cp.Connectors))
 	for i := range cp.Connectors {
 		own.Connectors = append(own.Connectors, anonymous(cp.Connectors[i]))

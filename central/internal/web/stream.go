@@ -176,7 +176,7 @@ func (h *hub) next() bool {
 		}
 		changed = rows[i].note(i, before, seq) || changed
 	}
-	if !slices.Equal(h.net.Parts, net.Parts) || !slices.Equal(h.net.Bridges, net.Bridges) {
+	if !sameParts(h.net.Parts, net.Parts) || !sameParts(h.net.Bridges, net.Bridges) {
 		changed, h.partsAt = true, seq
 	}
 	if h.net.Books != net.Books {
@@ -193,6 +193,13 @@ func (h *hub) next() bool {
 	return changed
 }
 
+func sameParts(a, b []view.Part) bool {
+	return slices.EqualFunc(a, b, func(x, y view.Part) bool { return x.Equal(&y) })
+}
+
+// sizeOf returns the bytes of what is long in a fact.
+func sizeOf(f *view.Fact) int { return len(f.Text) + len(f.Detail) + len(f.Why.Detail) }
+
 // keepFacts adds the facts of a frame, and drops the oldest beyond the bounds.
 func (h *hub) keepFacts(facts []view.Fact, seq uint64) {
 	if h.resting || len(facts) > 0 && facts[0].N != h.lastFact+1 {
@@ -200,11 +207,11 @@ func (h *hub) keepFacts(facts []view.Fact, seq uint64) {
 	}
 	for _, f := range facts {
 		h.facts = append(h.facts, keptFact{f, seq})
-		h.factBytes += len(f.Text) + len(f.Detail)
+		h.factBytes += sizeOf(&f)
 	}
 	drop := 0
 	for ; len(h.facts)-drop > maxKeptFacts || h.factBytes > maxKeptFactBytes; drop++ {
-		h.factBytes -= len(h.facts[drop].Text) + len(h.facts[drop].Detail)
+		h.factBytes -= sizeOf(&h.facts[drop].Fact)
 		h.factsAt = max(h.factsAt, h.facts[drop].at) // a page with that frame has it
 	}
 	h.facts = slices.Delete(h.facts, 0, drop)

@@ -62,7 +62,34 @@ test('a message that cannot be used is shown, replayed, and its alarm cleared wi
   await question.getByRole('button', { name: 'Clear' }).click()
   await page.getByText('No alarm', { exact: true }).waitFor({ timeout: 20_000 })
   await page.goto(demo.base + 'alarms?state=cleared')
-  await page.getByText(/cleared by an operator: A test wrote it\. It is over\./).waitFor()
+  await page.getByText(/An operator noted: A test wrote it\. It is over\./).waitFor()
+  await close(page)
+})
+
+// Words of English sentences that are none in Spanish. What other programs wrote is marked as English.
+const english = /\b(the|is|are|not|any|for|from|and|which|while|since|cannot|waiting|waits|heartbeats?|does|its?)\b/i
+const ownText = (page) => page.locator('body').evaluate((body) => {
+  const copy = body.cloneNode(true)
+  for (const quoted of copy.querySelectorAll('[lang=en], script, style, pre')) quoted.remove()
+  return copy.textContent
+})
+
+test('in Spanish, a page about an outage has no English sentence', async () => {
+  await produce(demo.kafka, 'cp-events', 'CP_0003', '{"v":1,"cp_id":"CP_0003"}')
+  const page = await open('pipeline', { locale: 'es-ES' })
+  await page.getByText(/cp-events · CP_0003/).first().waitFor({ timeout: 30_000 })
+  await demo.api('POST', 'demo/parts/kafka', { up: false })
+  try {
+    await page.getByText('Espera a Kafka.').waitFor({ timeout: 30_000 })
+    await page.getByText('Kafka no funciona, así que no se pueden recibir los latidos del puente.').first().waitFor({ timeout: 30_000 })
+    assert.doesNotMatch(await ownText(page), english)
+    await check(page, 'Kafka is down, in Spanish')
+  } finally {
+    await demo.api('POST', 'demo/parts/kafka', { up: true })
+  }
+  await page.getByText('Todas las partes funcionan').waitFor({ timeout: 30_000 })
+  await page.goto(demo.base + 'alarms')
+  await page.getByText(/Un registro en cp-events\/\d+\/\d+ no se puede usar:/).first().waitFor({ timeout: 30_000 })
   await close(page)
 })
 

@@ -1116,10 +1116,12 @@ export interface components {
             cp_id?: string;
             /** @enum {string} */
             ended_by?: "clear" | "explain" | "release" | "settle" | "itself" | "repair";
-            kind: string;
+            /** @enum {string} */
+            kind: "gap" | "storage_rolled_back" | "storage_replaced" | "identity_fork" | "record_mismatch" | "session_orphaned" | "meter_set_back" | "meter_jumped" | "sessions_overlap" | "ticket_differs" | "anomaly_seen" | "record_unusable" | "epoch_at_its_end" | "energy_unaccounted" | "silent_session" | "dead_letter" | "epoch_not_believed" | "database_damaged" | "part_down";
             /** @enum {string} */
             state: "open" | "cleared";
             text: string;
+            why: components["schemas"]["Reason"];
         };
         Answer: {
             accepted: boolean;
@@ -1211,6 +1213,7 @@ export interface components {
             admitted: boolean;
             agent?: string;
             alarm?: string;
+            alarm_why?: components["schemas"]["Reason"];
             connectors: components["schemas"]["Connector"][] | null;
             cp_id: string;
             last_seen_at?: string;
@@ -1332,7 +1335,7 @@ export interface components {
             currency?: string;
             /** Format: int64 */
             energy_wh: number;
-            faults?: string[] | null;
+            faults?: ("emergency_stop" | "ground_fault" | "overcurrent" | "overtemperature" | "contactor_welded" | "contactor_stuck_open" | "meter_failed" | "pilot_failed" | "safety_input_failed" | "journal_failed" | "lock_failed" | "self_test_failed" | "other")[] | null;
             limit_cost?: string;
             /** Format: int64 */
             limit_wh?: number;
@@ -1428,8 +1431,9 @@ export interface components {
              * @description A URI reference to human-readable documentation for the error.
              * @default about:blank
              * @example https://example.com/errors/example
+             * @enum {string}
              */
-            type: string;
+            type: "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#access_open" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#account_exists" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#alarm_cleared" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#alarm_lasts" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#already_set_up" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#bad_account_name" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#bad_card" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#bad_group" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#bad_idempotency_key" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#bad_note" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#bad_password" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#bad_query" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#bad_request" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#bad_role" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#bad_setting" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#bad_tariff" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#bad_token" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#bad_username" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#body_too_large" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#card_exists" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#cp_busy" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#cp_offline" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#cp_online" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#cp_unavailable" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#cp_unknown" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#cp_unreachable" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#cross_origin" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#cursor_gone" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#fenced" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#group_too_large" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#idempotency_key_reused" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#in_other_group" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#internal" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#invalid_request" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#last_admin" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#limit_differs" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#limit_too_small" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#method_not_allowed" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#no_free_cp" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#no_safe_current" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#not_acceptable" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#not_found" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#not_permitted" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#not_possible" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#not_simulated" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#reservation_ended" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#safe_above_limit" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#session_ended" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#session_orphaned" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#settings_changed" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#sign_in_required" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#slow_request" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#tariff_exists" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#tariff_in_past" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#too_many" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#too_many_cards" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#too_many_keys" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#too_many_requests" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#unavailable" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#unknown_account" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#unknown_alarm" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#unknown_card" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#unknown_command" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#unknown_connector" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#unknown_cp" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#unknown_dead_letter" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#unknown_driver" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#unknown_gap" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#unknown_group" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#unknown_login" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#unknown_reservation" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#unknown_session" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#unknown_ticket" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#unknown_token" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#unsupported_media_type" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#wrong_credentials" | "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#wrong_host";
         };
         ExplainInputBody: {
             /** @description what the operator found out */
@@ -1451,6 +1455,7 @@ export interface components {
             missing: components["schemas"]["Range"][] | null;
             /** Format: int64 */
             unaccounted_wh: number;
+            why: components["schemas"]["Reason"];
         };
         Group: {
             changed_at: string;
@@ -1631,6 +1636,7 @@ export interface components {
             reason?: string;
             since: string;
             state: string;
+            why?: components["schemas"]["Reason"][] | null;
         };
         PartInputBody: {
             up: boolean;
@@ -1697,6 +1703,41 @@ export interface components {
             first: number;
             /** Format: int64 */
             last: number;
+        };
+        Reason: {
+            address?: string;
+            bridge?: string;
+            /** @enum {string} */
+            cause?: "anomaly" | "both_grow" | "bridge_dead_letters" | "broker_disk" | "broker_timeout" | "cannot_read" | "cannot_write" | "clock_ahead" | "cluster_denied" | "cp_fault" | "database_damaged" | "database_disk" | "database_file" | "database_full" | "database_interrupted" | "database_locked" | "database_memory" | "database_none" | "database_other" | "database_row" | "database_schema" | "database_too_large" | "database_unusable" | "energy_twice" | "energy_unaccounted" | "epoch_at_its_end" | "epoch_not_believed" | "fenced" | "gap" | "gap_before_record" | "gap_before_start" | "gap_passed" | "gap_unreadable" | "heartbeats_behind_kafka" | "heartbeats_unread" | "kafka_down" | "kafka_silent" | "kafka_unreachable" | "login_refused" | "looks_for_central" | "message_unusable" | "mqtt_down" | "mqtt_paused" | "mqtt_unknown" | "no_heartbeat_yet" | "no_heartbeats" | "no_heartbeats_replaced" | "no_leader" | "none_active" | "not_asked" | "not_fitting" | "not_following" | "not_following_fork" | "not_yet" | "other_bytes" | "other_bytes_fork" | "other_central" | "partition_unknown" | "quarantined" | "record_invalid" | "record_too_large" | "record_unusable" | "register_fell" | "register_fell_to_before" | "register_jumped" | "register_jumped_in_session" | "register_jumped_to_before" | "register_rolled_over" | "reported" | "session_orphaned" | "session_silent" | "standby" | "standby_none_active" | "standby_starts" | "starting" | "storage_replaced" | "storage_set_back" | "ticket_differs" | "tickets_overlap" | "too_few_copies" | "topic_absent" | "topic_denied" | "topic_differs" | "topic_missing" | "waits_for_kafka";
+            central?: string;
+            /** @enum {string} */
+            code: "anomaly" | "both_grow" | "bridge_dead_letters" | "broker_disk" | "broker_timeout" | "cannot_read" | "cannot_write" | "clock_ahead" | "cluster_denied" | "cp_fault" | "database_damaged" | "database_disk" | "database_file" | "database_full" | "database_interrupted" | "database_locked" | "database_memory" | "database_none" | "database_other" | "database_row" | "database_schema" | "database_too_large" | "database_unusable" | "energy_twice" | "energy_unaccounted" | "epoch_at_its_end" | "epoch_not_believed" | "fenced" | "gap" | "gap_before_record" | "gap_before_start" | "gap_passed" | "gap_unreadable" | "heartbeats_behind_kafka" | "heartbeats_unread" | "kafka_down" | "kafka_silent" | "kafka_unreachable" | "login_refused" | "looks_for_central" | "message_unusable" | "mqtt_down" | "mqtt_paused" | "mqtt_unknown" | "no_heartbeat_yet" | "no_heartbeats" | "no_heartbeats_replaced" | "no_leader" | "none_active" | "not_asked" | "not_fitting" | "not_following" | "not_following_fork" | "not_yet" | "other_bytes" | "other_bytes_fork" | "other_central" | "partition_unknown" | "quarantined" | "record_invalid" | "record_too_large" | "record_unusable" | "register_fell" | "register_fell_to_before" | "register_jumped" | "register_jumped_in_session" | "register_jumped_to_before" | "register_rolled_over" | "reported" | "session_orphaned" | "session_silent" | "standby" | "standby_none_active" | "standby_starts" | "starting" | "storage_replaced" | "storage_set_back" | "ticket_differs" | "tickets_overlap" | "too_few_copies" | "topic_absent" | "topic_denied" | "topic_differs" | "topic_missing" | "waits_for_kafka";
+            /** Format: int64 */
+            count?: number;
+            detail?: string;
+            /** Format: int64 */
+            energy_wh?: number;
+            fault?: string;
+            /** Format: int64 */
+            first?: number;
+            /** Format: int64 */
+            from_wh?: number;
+            journal?: string;
+            /** Format: int64 */
+            last?: number;
+            /** Format: int64 */
+            more?: number;
+            note?: string;
+            other?: string;
+            part?: string;
+            session_id?: string;
+            since?: string;
+            /** Format: int64 */
+            to_wh?: number;
+            topic?: string;
+            username?: string;
+            /** Format: int64 */
+            wanted?: number;
         };
         Record: {
             at: string;
@@ -1858,7 +1899,8 @@ export interface components {
             /** Format: int64 */
             energy_wh: number;
             lines?: components["schemas"]["Line"][] | null;
-            reason: string;
+            /** @enum {string} */
+            reason: "local" | "remote" | "unplugged" | "deauthorized" | "emergency_stop" | "ground_fault" | "overcurrent" | "overtemperature" | "other_fault" | "power_loss" | "reboot" | "limit_reached" | "reservation_expired";
             session_id: string;
             settled: boolean;
             stopped_at?: string;

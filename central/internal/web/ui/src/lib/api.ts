@@ -18,6 +18,11 @@ export type Gap = Schemas['Gap']
 export type Group = Schemas['Group']
 export type JournalRecord = Schemas['Record']
 export type Part = Schemas['Part']
+/** Why something is as it is: see lib/because.ts. */
+export type Reason = Schemas['Reason']
+/** The kinds of refusals: docs/PROBLEMS.md. */
+export type ProblemKind = KindOf<NonNullable<Schemas['ErrorModel']['type']>>
+type KindOf<T extends string> = T extends `${string}#${infer K}` ? K : never
 export type Reservation = Schemas['Reservation']
 export type Preview = Schemas['TariffPreview']
 export type Session = Schemas['Session']

@@ -253,7 +253,7 @@ export const drive = {
     sign_in_required: 'You are not signed in any more. Sign in again.',
     not_permitted: 'Your account may not do this.',
     bad_username: 'This name cannot be used. Take letters, digits and spaces.',
-    too_many_attempts: 'Too many attempts. Wait a minute.',
+    too_many_requests: 'Too many attempts. Wait a minute.',
     unavailable: 'It is out of service. Choose another.',
     faulted: 'It is out of order. Choose another.',
     occupied: 'It is in use. Choose another.',

@@ -1,9 +1,13 @@
 // The English texts. This file is the type of the others: es.ts must have the same keys.
+import type { Alarm, Connector, ProblemKind, Ticket } from './api'
 import { admin } from './en.admin'
 import { cards } from './en.cards'
 import { groups } from './en.groups'
 import { drive, monitor } from './en.driver'
+import { reasons } from './en.reasons'
 import { tariffs } from './en.tariffs'
+
+type Faults = { [fault in NonNullable<Connector['faults']>[number]]: string }
 
 const n = new Intl.NumberFormat('en')
 const count = (k: number, one: string, other: string) => n.format(k) + ' ' + (k === 1 ? one : other)
@@ -11,6 +15,7 @@ const count = (k: number, one: string, other: string) => n.format(k) + ' ' + (k 
 export const en = {
   drive,
   monitor,
+  reasons,
   tariffs,
   cards,
   groups,
@@ -295,6 +300,18 @@ export const en = {
       reserved: 'it is reserved',
       not_plugged: 'no vehicle is plugged in',
       in_session: 'a session is running',
+      settled: 'an operator settled the session',
+      clock_set_back: 'the clock of Central was set back',
+      no_result: 'no answer came in its time',
+      no_result_after_acceptance: 'it was accepted, and no result came in its time',
+      not_yours: 'it is another driver’s',
+      unknown: 'it does not know it',
+      storage_full: 'its storage is full',
+      no_connector: 'no connector is free',
+      plug_in_first: 'the vehicle has to be plugged in first',
+      under_way: 'it waits for the plug already',
+      not_waiting: 'the card does not wait any more',
+      unknown_card: 'the card is not known',
     },
   },
   stopReason: {
@@ -311,7 +328,7 @@ export const en = {
     reboot: 'restart of the charging point',
     limit_reached: 'limit reached',
     reservation_expired: 'reservation over',
-  },
+  } satisfies { [reason in Ticket['reason']]: string },
   fault: {
     emergency_stop: 'Emergency stop pressed',
     ground_fault: 'Ground fault',
@@ -326,7 +343,7 @@ export const en = {
     lock_failed: 'Cable lock failed',
     self_test_failed: 'Self-test failed',
     other: 'Other fault',
-  },
+  } satisfies Faults,
   remedy: {
     emergency_stop: 'Look for the reason at the charging point, then turn the button to release it. To use the connector again, take it out of service and back into service.',
     ground_fault: 'Do not touch cable and vehicle. Have an electrician measure the insulation and reset the protective device.',
@@ -341,7 +358,7 @@ export const en = {
     lock_failed: 'The bolt that holds the cable does not move. Look for dirt or a strained cable; pull the plug once it is free.',
     self_test_failed: 'The residual current device did not react to its test. It does not charge until an electrician has checked it.',
     other: 'See the agent’s log for what was measured.',
-  },
+  } satisfies Faults,
   list: {
     older: 'Older',
     loading: 'Loading…',
@@ -593,7 +610,7 @@ export const en = {
       epoch_not_believed: 'A Central with an impossible rank',
       database_damaged: 'The database is damaged',
       admission: 'Waits for admission',
-    },
+    } satisfies { [kind in Alarm['kind'] | 'admission']: string },
     next: {
       gap: 'Find out why, and explain the gap.',
       storage_rolled_back: 'Have its storage replaced; then clear this.',
@@ -615,7 +632,7 @@ export const en = {
       epoch_not_believed: 'Look for a second Central with a damaged database.',
       database_damaged: 'Stop Central and repair the database, as the operations guide describes.',
       admission: 'Admit it if you have installed it.',
-    },
+    } satisfies { [kind in Alarm['kind'] | 'admission']: string },
     kind: 'What',
     detail: 'Details',
     todo: 'What to do',
@@ -739,5 +756,24 @@ export const en = {
     already_set_up: 'There are accounts already: sign in.',
     not_possible: 'It is not in a state in which this can be done.',
     invalid_request: 'Something in the form is not right:',
-  },
+    tariff_exists: 'There is a version of this name already, and a version never changes. Choose another name.',
+    tariff_in_past: 'Its first moment is over. Choose a later one.',
+    bad_tariff: 'A price, the tax or the currency cannot be used.',
+    idempotency_key_reused: 'This order was mixed up with another one. Load this page again, then try again.',
+    too_many_keys: 'Too many orders for now. Try again later.',
+    bad_idempotency_key: 'This order could not be named. Load this page again, then try again.',
+    unknown_command: 'There is no such command.',
+    unknown_ticket: 'There is no such ticket.',
+    not_found: 'There is nothing at this address.',
+    method_not_allowed: 'That cannot be done here. Load this page again.',
+    cross_origin: 'A page of another address may not order anything. Open this one at its own address.',
+    wrong_host: 'This Central is not served under that name. Use its own address.',
+    bad_query: 'This filter cannot be used. Remove it.',
+    bad_request: 'Central cannot read this request. Load this page again, then try again.',
+    body_too_large: 'That is too large to be sent.',
+    unsupported_media_type: 'Central cannot read this request. Load this page again, then try again.',
+    slow_request: 'It did not arrive in time. Try again.',
+    not_acceptable: 'Central cannot answer in that form. Load this page again.',
+    internal: 'Central made a mistake; its log has it. Try again.',
+  } satisfies { [kind in ProblemKind | 'unreachable']: string },
 }

@@ -254,7 +254,7 @@ export const drive: typeof en.drive = {
     sign_in_required: 'Su sesión ha terminado. Entre de nuevo.',
     not_permitted: 'Su cuenta no permite hacer esto.',
     bad_username: 'Ese nombre no se puede usar. Use letras, cifras y espacios.',
-    too_many_attempts: 'Demasiados intentos. Espere un minuto.',
+    too_many_requests: 'Demasiados intentos. Espere un minuto.',
     unavailable: 'Está fuera de servicio. Elija otro.',
     faulted: 'Está averiado. Elija otro.',
     occupied: 'Está en uso. Elija otro.',

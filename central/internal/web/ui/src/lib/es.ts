@@ -3,6 +3,7 @@ import { admin } from './es.admin'
 import { cards } from './es.cards'
 import { groups } from './es.groups'
 import { drive, monitor } from './es.driver'
+import { reasons } from './es.reasons'
 import { tariffs } from './es.tariffs'
 import type { Messages } from './i18n.svelte'
 
@@ -12,6 +13,7 @@ const count = (k: number, one: string, other: string) => n.format(k) + ' ' + (k 
 export const es: Messages = {
   drive,
   monitor,
+  reasons,
   tariffs,
   cards,
   groups,
@@ -296,6 +298,18 @@ export const es: Messages = {
       reserved: 'está reservado',
       not_plugged: 'no hay ningún vehículo enchufado',
       in_session: 'hay una sesión en curso',
+      settled: 'un operador liquidó la sesión',
+      clock_set_back: 'se retrasó el reloj de Central',
+      no_result: 'no llegó respuesta a tiempo',
+      no_result_after_acceptance: 'se aceptó, y no llegó el resultado a tiempo',
+      not_yours: 'es de otro conductor',
+      unknown: 'no la conoce',
+      storage_full: 'su almacenamiento está lleno',
+      no_connector: 'no hay ningún conector libre',
+      plug_in_first: 'hay que enchufar antes el vehículo',
+      under_way: 'ya espera a que se enchufe',
+      not_waiting: 'la tarjeta ya no espera',
+      unknown_card: 'no se conoce la tarjeta',
     },
   },
   stopReason: {
@@ -740,5 +754,24 @@ export const es: Messages = {
     already_set_up: 'Ya hay cuentas: entre.',
     not_possible: 'No está en un estado en el que se pueda hacer.',
     invalid_request: 'Algo del formulario no es correcto:',
+    tariff_exists: 'Ya hay una versión con ese nombre, y una versión nunca cambia. Elija otro nombre.',
+    tariff_in_past: 'Su primer momento ya pasó. Elija uno posterior.',
+    bad_tariff: 'Un precio, el impuesto o la moneda no se puede usar.',
+    idempotency_key_reused: 'Esta orden se confundió con otra. Cargue de nuevo esta página y reintente.',
+    too_many_keys: 'Demasiadas órdenes por ahora. Reintente más tarde.',
+    bad_idempotency_key: 'Esta orden no se pudo nombrar. Cargue de nuevo esta página y reintente.',
+    unknown_command: 'No existe esa orden.',
+    unknown_ticket: 'No existe ese ticket.',
+    not_found: 'No hay nada en esta dirección.',
+    method_not_allowed: 'Eso no se puede hacer aquí. Cargue de nuevo esta página.',
+    cross_origin: 'Una página de otra dirección no puede ordenar nada. Abra esta en su propia dirección.',
+    wrong_host: 'Esta Central no se sirve con ese nombre. Use su propia dirección.',
+    bad_query: 'Este filtro no se puede usar. Quítelo.',
+    bad_request: 'Central no puede leer esta petición. Cargue de nuevo esta página y reintente.',
+    body_too_large: 'Es demasiado grande para enviarlo.',
+    unsupported_media_type: 'Central no puede leer esta petición. Cargue de nuevo esta página y reintente.',
+    slow_request: 'No llegó a tiempo. Reintente.',
+    not_acceptable: 'Central no puede responder de esa forma. Cargue de nuevo esta página.',
+    internal: 'Central cometió un error; está en su registro. Reintente.',
   },
 }

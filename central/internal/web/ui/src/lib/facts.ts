@@ -1,4 +1,5 @@
 // A fact in the language of the page.
+import { reasonText } from './because'
 import { fmt, t, word } from './i18n.svelte'
 import type { Fact } from './live.svelte'
 
@@ -23,7 +24,7 @@ export function factText(f: Fact): string {
     case 'fault over':
       return t.facts.faultOver(word(t.fault, f.subject), at)
     case 'alarm raised':
-      return `${word(t.alarms.kinds, f.subject)}. ${f.detail ?? ''}`
+      return `${word(t.alarms.kinds, f.subject)}. ${f.why ? reasonText(f.why) : ''}`
     case 'alarm over':
       return t.facts.alarmOver(word(t.alarms.kinds, f.subject))
     case 'card accepted':

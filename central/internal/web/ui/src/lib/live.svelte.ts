@@ -1,6 +1,6 @@
 // The present state of the network, as the stream reports it. One small object per
 // connector: a change of one redraws one tile.
-import type { Alarm, Books, Connector, Page, Part, Ticket } from './api'
+import type { Alarm, Books, Connector, Page, Part, Reason, Ticket } from './api'
 import { get } from './api'
 import { address } from './base'
 import { clock } from './clock.svelte'
@@ -16,7 +16,7 @@ export type RowState = Omit<Connector, 'power_w' | 'energy_wh' | 'cost' | 'regis
   simulated: boolean
   link: 'online' | 'offline' | 'unknown'
   link_since?: string
-  alarm?: string
+  alarm_why?: Reason
   reader_trouble?: string // why its card reader does not answer
   reader_since?: string
   unacked?: number
@@ -41,6 +41,7 @@ export type Fact = {
   subject?: string // the fault, the kind of the alarm, the type of the command
   reason?: string
   detail?: string
+  why?: Reason // of an alarm
   energy_wh?: number
   cost?: string
   currency?: string
@@ -84,7 +85,7 @@ export function begunAt(s: RowState): number | undefined {
 export function attention(s: RowState, now: number): string {
   if (!s.admitted) return 'admission'
   if (s.faults?.length || s.status === 'faulted') return 'fault'
-  if (s.alarm) return 'alarm'
+  if (s.alarm_why) return 'alarm'
   if (s.link === 'offline') return 'offline'
   if (s.waits_for && s.waits_since && now - Date.parse(s.waits_since) > 30_000) return 'waits'
   if (s.reader_trouble) return 'reader'
@@ -312,7 +313,7 @@ class Live {
       }
       const known = new Set(this.facts.filter((f) => f.kind === 'alarm').map((f) => `${f.subject} ${f.detail}`))
       for (const a of alarms.items) {
-        if (!known.has(`${a.kind} ${a.text}`)) old.push({ n: 0, at: a.at, kind: 'alarm', what: 'raised', text: '', subject: a.kind, detail: a.text, ...(a.cp_id ? { cp_id: a.cp_id } : {}), missed: from > 0 })
+        if (!known.has(`${a.kind} ${a.text}`)) old.push({ n: 0, at: a.at, kind: 'alarm', what: 'raised', text: '', subject: a.kind, detail: a.text, why: a.why, ...(a.cp_id ? { cp_id: a.cp_id } : {}), missed: from > 0 })
       }
       this.facts = [...this.facts, ...old].sort((a, b) => b.at.localeCompare(a.at)).slice(0, maxFacts)
     } catch {
