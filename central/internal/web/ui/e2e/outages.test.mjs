@@ -70,7 +70,7 @@ test('a message that cannot be used is shown, replayed, and its alarm cleared wi
 const english = /\b(the|is|are|not|any|for|from|and|which|while|since|cannot|waiting|waits|heartbeats?|does|its?)\b/i
 const ownText = (page) => page.locator('body').evaluate((body) => {
   const copy = body.cloneNode(true)
-  for (const quoted of copy.querySelectorAll('[lang=en], script, style, pre')) quoted.remove()
+  for (const quoted of copy.querySelectorAll('[lang=en], noscript, script, style, pre')) quoted.remove()
   return copy.textContent
 })
 
