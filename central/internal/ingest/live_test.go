@@ -13,6 +13,7 @@ import (
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/reason"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -225,13 +226,13 @@ func TestAForkInsideOneBatchIsSeen(t *testing.T) {
 		if got := l.counters()["forked"]; got != 1 {
 			t.Errorf("forked: got %d, want 1", got)
 		}
-		if n := l.live.Network(); !strings.Contains(n.CPs[0].Alarm, "quarantined") {
+		if n := l.live.Network(); !strings.Contains(n.CPs[0].Alarm, "quarantined") || n.CPs[0].AlarmWhy.Code != reason.Quarantined {
 			t.Errorf("shown: got %+v, want it quarantined", n.CPs[0])
 		}
 		if _, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Release{CPID: "CP_1"}); err != nil {
 			t.Error(err)
 		}
-		if n := l.live.Network(); n.CPs[0].Alarm != "" {
+		if n := l.live.Network(); n.CPs[0].Alarm != "" || !n.CPs[0].AlarmWhy.IsZero() {
 			t.Errorf("released: got alarm %q, want none", n.CPs[0].Alarm)
 		}
 	})

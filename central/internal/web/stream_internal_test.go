@@ -28,6 +28,7 @@ import (
 
 	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/reason"
 )
 
 // scene is a Live whose network a test changes.
@@ -347,7 +348,7 @@ func TestADriverSeesNothingOfOthers(t *testing.T) {
 	s := newScene(2)
 	s.net.Books.Applied = 77
 	fill := func(n *view.Network) {
-		n.CPs[0].Alarm, n.CPs[0].Unacked = "secret alarm", 5
+		n.CPs[0].Alarm, n.CPs[0].AlarmWhy, n.CPs[0].Unacked = "secret alarm", reason.Words("secret alarm"), 5
 		n.CPs[0].Connectors[0] = view.Connector{
 			Connector: 1, Status: charge.StatusReserved, SessionID: "s-ann", Username: "ann", ReservationID: "r-ann", WaitsFor: "stop", WaitsSince: 7,
 			Power: 4321, Energy: 1234, Register: 98765, Cost: "9.87", Currency: "EUR", ValuesAt: n.At,
