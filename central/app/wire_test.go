@@ -306,7 +306,10 @@ func TestALimitOfADriverIsOnTheWire(t *testing.T) {
 		o.publish(wire.TopicEvents, p.Write(1, "", &wire.CommandAccepted{Command: reserve}))
 		time.Sleep(3 * time.Second)
 		for i, c := range []struct{ limit, field string }{
-			{`,"limit_cost":"cheap"`, "limit_cost"}, {`,"limit_cost":0`, "limit_cost"}, {`,"limit_cost":3.005`, "limit_cost"}, {`,"limit_cost":0.99`, "limit_cost"},
+			{`,"limit_cost":"cheap"`, "limit_cost"},
+			{`,"limit_cost":0`, "limit_cost"},
+			{`,"limit_cost":3.005`, "limit_cost"},
+			{`,"limit_cost":0.99`, "limit_cost"},
 			{`,"limit_kwh":-1`, "limit_kwh"},
 		} {
 			message := fmt.Sprintf("bad-%d", i)

@@ -66,8 +66,14 @@ func TestAmountsAreRead(t *testing.T) {
 		currency money.Currency
 		want     money.Minor
 	}{
-		{"5", "EUR", 500}, {"5.4", "EUR", 540}, {"5.40", "EUR", 540}, {"5.4000", "EUR", 540}, {"-0.05", "EUR", -5},
-		{"342", "JPY", 342}, {"342.0", "JPY", 342}, {"3.42", "KWD", 3420},
+		{"5", "EUR", 500},
+		{"5.4", "EUR", 540},
+		{"5.40", "EUR", 540},
+		{"5.4000", "EUR", 540},
+		{"-0.05", "EUR", -5},
+		{"342", "JPY", 342},
+		{"342.0", "JPY", 342},
+		{"3.42", "KWD", 3420},
 	} {
 		if got, err := money.ParseAmount(tc.text, tc.currency); err != nil || got != tc.want {
 			t.Errorf("%s %s: got %d (%v), want %d", tc.text, tc.currency, got, err, tc.want)
