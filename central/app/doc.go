@@ -11,8 +11,9 @@
 // A Central must not act while another one does. So it starts in steps
 // (kafkaIO.run): it waits for Kafka; reads the latest records of monitor-events
 // and cp-commands for epochs of other Centrals, and waits until those are silent
-// (waitToJoin); makes the writer active (ingest.Writer.Join); reads its own
-// answers to drivers to their end; and only then reads drivers' requests.
+// (waitToJoin); makes the writer active (ingest.Writer.Join); reads what
+// Centrals have published to its end, answers and tickets; and only then reads
+// records of charging points and drivers' requests.
 //
 // # Goroutines
 //

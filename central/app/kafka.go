@@ -117,29 +117,33 @@ func (l *kafkaIO) run(ctx context.Context) error {
 	}
 	l.writer.Join(highest)
 	t := &l.cfg.Kafka.Topics
-	answers, err := l.catchUpOf(ctx, t.CentralEvents.Name)
+	published, err := l.catchUpOf(ctx, t.CentralEvents.Name)
 	if err != nil {
 		return nil // as above
 	}
-	readers, events := l.readers(ctx, answers)
+	readers, events := l.readers(ctx, published)
 	requests := l.committedReader(ctx, t.DriverEvents.Name, nil)
 	heartbeats := l.liveReader(t.Monitor.Name, l.observe)
 	l.readingMu.Lock()
 	l.reading, l.heartbeats = append(readers, requests), heartbeats
 	l.readingMu.Unlock()
 	for _, r := range readers {
-		start(r.Run)
+		if r != events {
+			start(r.Run)
+		}
 	}
 	start(heartbeats.Run)
 	start(l.topicReader(t.DeadLetters.Name, func(int) kafkalink.ReaderConfig {
 		return kafkalink.ReaderConfig{Start: kafkalink.FromLast(ingest.MaxBridgeDeadLetters), Handle: l.bridgeDeadLetters}
 	}).Run)
-	running.Go(func() { l.readLog(ctx, events) })
-	// Read the answers to drivers before their requests: a database restored
-	// from a backup lacks the latest ones, and would serve those requests again.
+	// Read what Centrals have published before records and requests: a database
+	// restored from a backup lacks the latest tickets and answers, and would bill those
+	// sessions and serve those requests again.
 	select {
-	case <-answers.done:
+	case <-published.done:
+		start(events.Run)
 		start(requests.Run)
+		running.Go(func() { l.readLog(ctx, events) })
 	case <-ctx.Done():
 	}
 	return nil
@@ -204,13 +208,13 @@ func (l *kafkaIO) heartbeatReaders() []kafkalink.ReaderState {
 
 // readers returns the readers of an active Central except that of drivers'
 // requests. Those with committed offsets come first, which readerStates relies
-// on. events is the one of the records of charging points. answers catches up with
-// what Centrals have answered.
-func (l *kafkaIO) readers(ctx context.Context, answers *catchUp) (all []*kafkalink.TopicReader, events *kafkalink.TopicReader) {
+// on. events is the one of the records of charging points. published catches up with
+// what Centrals have published.
+func (l *kafkaIO) readers(ctx context.Context, published *catchUp) (all []*kafkalink.TopicReader, events *kafkalink.TopicReader) {
 	t := &l.cfg.Kafka.Topics
 	events = l.committedReader(ctx, t.Events.Name, nil)
 	return []*kafkalink.TopicReader{
-		l.committedReader(ctx, t.Monitor.Name, nil), events, l.committedReader(ctx, t.CentralEvents.Name, answers),
+		l.committedReader(ctx, t.Monitor.Name, nil), events, l.committedReader(ctx, t.CentralEvents.Name, published),
 		l.liveReader(t.Telemetry.Name, l.telemetry), l.liveReader(t.Commands.Name, l.observe),
 	}, events
 }

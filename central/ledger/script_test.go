@@ -141,7 +141,8 @@ func (s *script) printChanges(changes []ledger.Change) {
 			} else {
 				s.printf("  alarm %s: %s", a.ID, a.Detail)
 			}
-		case ledger.PointChanged, ledger.JournalChanged, ledger.ConnectorChanged, ledger.BootDeleted, ledger.MeterChanged, ledger.SessionChanged:
+		case ledger.PointChanged, ledger.JournalChanged, ledger.ConnectorChanged, ledger.BootDeleted, ledger.MeterChanged, ledger.SessionChanged,
+			ledger.TicketPublished:
 		}
 	}
 }

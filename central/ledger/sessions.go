@@ -266,8 +266,14 @@ func (f *fold) readRegisters(p wire.Payload) {
 
 // endSession ends a session and makes its ticket.
 func (f *fold) endSession(s *Session) {
+	t := MakeTicket(s, f.tariffOf(s))
+	p, published := f.env.published(t.ID)
+	if published && !t.sameBill(&p) {
+		f.endAsPublished(s, &t, &p)
+		return
+	}
 	f.closeSession(s)
-	f.bill(s, MakeTicket(s, f.tariffOf(s)))
+	f.bill(s, TicketMade{t, published})
 }
 
 // closeSession marks a session as ended, removes it from memory and clears its
@@ -284,13 +290,13 @@ func (f *fold) closeSession(s *Session) {
 
 // bill emits the ticket of a session, or its correction, and counts its energy as
 // billed.
-func (f *fold) bill(s *Session, t Ticket) {
-	m := f.changeMeter(s.Connector)
-	if other, yes := f.billedTwice(m, &t); yes {
+func (f *fold) bill(s *Session, made TicketMade) {
+	m, t := f.changeMeter(s.Connector), &made.Ticket
+	if other, yes := f.billedTwice(m, t); yes {
 		f.raiseAlarm(AlarmOverlap, fmt.Sprintf("%d.%s", s.Connector, s.ID), s.Connector,
 			reason.Reason{Code: reason.TicketsOverlap, Other: string(other), Session: string(s.ID)})
 	}
-	f.inserts = append(f.inserts, TicketMade{t})
+	f.inserts = append(f.inserts, made)
 	m.Billed += t.Energy
 	f.updateRunning(s.Connector)
 }

@@ -11,9 +11,10 @@ import (
 )
 
 // Settle ends a session at an operator's request, with a ticket up to its last
-// known register that names the moment of the settlement. It settles an orphaned
-// session and, if silent reports that its charging point is silent, an open one.
-// It returns an error for any other session.
+// known register that names the moment of the settlement, or with the one that is
+// published, see Env.Published. It settles an orphaned session and, if silent reports
+// that its charging point is silent, an open one. It returns an error for any other
+// session.
 //
 // What the charging point reports of the session later goes to the session, not
 // to a second bill: its charging_stopped makes one correction ticket with the
@@ -34,8 +35,12 @@ func Settle(cp *CP, env *Env, id charge.SessionID, silent bool) ([]Change, error
 		settled.Reason = charge.StopPowerLoss
 	}
 	t := MakeTicket(&settled, f.tariffOf(s))
+	p, published := env.published(t.ID)
+	if published && !t.sameBill(&p) {
+		t = t.adopt(&p)
+	}
 	t.SettledAt, t.SettledAfter = set(env.Now), cp.latest()
-	f.settleSession(s, t)
+	f.settleSession(s, TicketMade{t, published})
 	return f.emit(), nil
 }
 
@@ -59,7 +64,7 @@ func Resettle(cp *CP, env *Env, t Ticket) ([]Change, error) {
 		return nil, fmt.Errorf("session %s of %s is not open; it has its ticket, or does not exist", t.SessionID, cp.ID)
 	}
 	f := fold{cp: cp, env: env, rec: &wire.Record{}}
-	f.settleSession(s, t)
+	f.settleSession(s, TicketMade{Ticket: t})
 	return f.emit(), nil
 }
 
@@ -106,11 +111,11 @@ func (cp *CP) passed(at wire.Position) bool {
 }
 
 // settleSession ends a session with the ticket of its settlement.
-func (f *fold) settleSession(s *Session, t Ticket) {
+func (f *fold) settleSession(s *Session, made TicketMade) {
 	f.closeSession(s)
-	s.Settled, s.Reason = true, t.Reason
+	s.Settled, s.Reason = true, made.Ticket.Reason
 	touch(&f.sessions, s)
-	f.bill(s, t)
+	f.bill(s, made)
 }
 
 // correctable reports whether a session was settled and has no correction yet.
@@ -134,15 +139,8 @@ func (f *fold) applyAfterSettlement(s *Session, p wire.Payload) {
 	touch(&f.sessions, s)
 	f.updateConnector(s, p)
 	f.readRegisters(p)
-	if !stopped || f.settled == nil {
-		return
-	}
-	tariff, ok := f.env.tariff(f.settled.Tariff)
-	if !ok {
-		tariff = f.env.Default
-	}
-	if t := MakeCorrection(s, tariff, f.settled); t.Energy != 0 || t.Cost.Minor != 0 {
-		f.bill(s, t)
+	if stopped && f.settled != nil {
+		f.correct(s, f.settled)
 	}
 }
 
@@ -152,12 +150,17 @@ func CorrectionID(id charge.SessionID) string { return TicketID(id) + ".1" }
 // MakeCorrection returns the difference between what a settled session costs by
 // its records and what its ticket states. The sum of both is the price of the
 // whole session, priced and rounded once, by the tariff of the ticket. Below zero
-// it is a credit: the ticket was made up to a register above that of the stop.
+// it is a credit: the ticket was made up to a register above that of the stop. Time
+// and fees are never credited: what is in a gap by now was known for the ticket.
 func MakeCorrection(s *Session, t Tariff, settled *Ticket) Ticket {
 	c := MakeTicket(s, t)
+	whole := c.Usage()
+	whole.Seconds, whole.IdleSec = max(whole.Seconds, settled.DurationSec), max(whole.IdleSec, settled.IdleSec)
+	whole.Started = whole.Started || settled.Started
 	c.ID, c.Corrects = CorrectionID(s.ID), settled.ID
 	c.Energy -= settled.Energy
 	c.Start = c.Stop - c.Energy // settled.Stop, unless the start became known later
+	c.Cost = t.Cost(whole)
 	c.Cost.Minor -= settled.Cost.Minor
 	c.DurationSec = max(0, c.DurationSec-settled.DurationSec)
 	c.IdleSec = max(0, c.IdleSec-settled.IdleSec)

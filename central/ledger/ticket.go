@@ -59,6 +59,7 @@ func (t *Ticket) Diff(o *Ticket) string {
 		{"settled at", t.SettledAt, o.SettledAt},
 		{"settled after", t.SettledAfter, o.SettledAfter},
 		{"corrected ticket", t.Corrects, o.Corrects},
+		{"adopted", t.Adopted, o.Adopted},
 		{"id", t.ID, o.ID},
 	} {
 		if f.a != f.b {

@@ -253,6 +253,9 @@ type Ticket struct {
 	SettledAt     charge.Time   // when an operator settled the session, by Central's clock; zero: charging_stopped ended it
 	SettledAfter  wire.Position // the record applied last when it was settled; zero: not known, or not settled
 	Corrects      string        // id of the ticket that this one corrects; "" for the ticket of the session
+	// Adopted: an earlier run of Central published it with another bill than the
+	// records known here have; see Env.Published. Registers and times are of these.
+	Adopted bool
 }
 
 // GapCause is the reason why records are missing.
@@ -379,7 +382,13 @@ type SessionChanged struct{ Session Session }
 
 // TicketMade inserts a ticket; a second one with the same ID is an error. A
 // session has one ticket, and at most one more that corrects it.
-type TicketMade struct{ Ticket Ticket }
+type TicketMade struct {
+	Ticket    Ticket
+	Published bool // an earlier run published it; the row of TicketPublished is deleted
+}
+
+// TicketPublished replaces the row of a published ticket that the database lacks.
+type TicketPublished struct{ Ticket Ticket }
 
 // GapChanged replaces the row of a gap.
 type GapChanged struct{ Gap Gap }
@@ -394,6 +403,7 @@ func (BootDeleted) change()      {}
 func (MeterChanged) change()     {}
 func (SessionChanged) change()   {}
 func (TicketMade) change()       {}
+func (TicketPublished) change()  {}
 func (GapChanged) change()       {}
 func (AlarmRaised) change()      {}
 
@@ -417,8 +427,14 @@ type Env struct {
 	JournalEnding func(hash string) (charge.JournalID, bool)
 	// Session finds a session by id, ended ones too.
 	Session func(charge.SessionID) (Session, bool)
-	// Ticket finds a ticket by id. It is called for settled sessions only.
+	// Ticket finds a ticket by id. It is called for settled sessions and for published
+	// tickets only.
 	Ticket func(id string) (Ticket, bool)
+	// Published finds a published ticket that this database lacks, by id: an earlier
+	// run of Central made it, and the database was restored from a backup of before. It
+	// is known by then, since what is published is read before any record. The session
+	// ends with this ticket, whatever its records state now.
+	Published func(id string) (Ticket, bool)
 	// HashOf finds the hash of a record of this charging point that is still
 	// stored, PrevOf the hash that it names for the record before it.
 	HashOf, PrevOf func(charge.JournalID, charge.Seq) (string, bool)

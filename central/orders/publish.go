@@ -48,11 +48,12 @@ func (x *step) publishSessionStep(e RecordReceived, p wire.Payload) {
 	x.emit(PublishEvent{ev})
 }
 
-// publishTickets publishes the tickets among the changes.
+// publishTickets publishes the tickets among the changes, except those that an
+// earlier run has published.
 func (x *step) publishTickets(changes []ledger.Change) {
 	for _, c := range changes {
 		made, ok := c.(ledger.TicketMade)
-		if !ok {
+		if !ok || made.Published {
 			continue
 		}
 		s, _ := x.v.Session(made.Ticket.SessionID)
@@ -72,6 +73,30 @@ func TicketEvent(t *ledger.Ticket, limit charge.SessionLimit, at charge.Time) wi
 	}
 	showLimit(&ev, limit, t.Cost.Currency)
 	return ev
+}
+
+// PublishedTicket returns the ticket that an event of TicketEvent is about, as far as
+// the event has it; ok is false for any other event, and for values that no ticket
+// has.
+func PublishedTicket(e *wire.CentralEvent) (t ledger.Ticket, ok bool) {
+	if e.EventType != wire.CentralTicket || e.EnergyKWh == nil || e.Cost == nil || e.DurationSec == nil || !e.CPID.Valid() || !charge.ValidID(string(e.SessionID)) {
+		return t, false
+	}
+	t = ledger.Ticket{
+		ID: e.EventID, SessionID: e.SessionID, CPID: e.CPID, Connector: e.Connector, Username: e.Username, Energy: charge.WattHours(*e.EnergyKWh),
+		Cost:        money.Amount{Minor: money.Minor(e.Cost.Minor), Currency: money.Currency(e.Currency)},
+		DurationSec: *e.DurationSec, Reason: charge.StopReason(e.Reason), Corrects: e.Corrects,
+	}
+	if e.Settled {
+		t.SettledAt = max(e.Timestamp.Time(), 1)
+	}
+	switch {
+	case e.Cost.Decimals != t.Cost.Currency.Decimals(), t.DurationSec < 0, t.Connector < 1, t.Connector > charge.MaxConnectors:
+		return t, false
+	case t.Corrects != "":
+		return t, t.ID == ledger.CorrectionID(t.SessionID) && t.Corrects == ledger.TicketID(t.SessionID)
+	}
+	return t, t.ID == ledger.TicketID(t.SessionID) && t.Energy >= 0 && t.Cost.Minor >= 0
 }
 
 // WireMoney returns an amount as messages carry it: with the decimals of its

@@ -10,7 +10,8 @@ import (
 )
 
 // checkSessions checks that each ended session has its ticket, each ticket its
-// session, and each correction the ticket of a settled session. tickets is how many
+// session, and each correction the ticket of a session that was settled or whose ticket
+// was adopted. tickets is how many
 // tickets the charging point has, corrections included.
 func (p *point) checkSessions(tickets int) {
 	p.report.checked(CheckTickets, tickets)
@@ -35,8 +36,8 @@ func (p *point) checkSessions(tickets int) {
 		}
 	}
 	for id, c := range p.corrects {
-		if t, ok := p.tickets[id]; !ok || t.ID != c.Corrects || t.SettledAt == 0 {
-			p.report.wrong(CheckReferences, "ticket %s of %s corrects %s, which is no ticket of a settled session", c.ID, p.cp.ID, c.Corrects)
+		if t, ok := p.tickets[id]; !ok || t.ID != c.Corrects || t.SettledAt == 0 && !t.Adopted {
+			p.report.wrong(CheckReferences, "ticket %s of %s corrects %s, which is no ticket of a settled session and was not adopted", c.ID, p.cp.ID, c.Corrects)
 		}
 	}
 }
@@ -49,13 +50,15 @@ func (p *point) checkTicket(s *ledger.Session, t *ledger.Ticket) {
 		return
 	}
 	want := ledger.MakeTicket(s, tariff)
-	if t.SettledAt != 0 {
+	if t.SettledAt != 0 || t.Adopted {
 		// What was known of the session when it was settled is not stored, so only the
 		// price of the ticket is checked; with its correction it must be the ticket of
-		// the whole session.
+		// the whole session. The bill of an adopted one is of records that may be lost.
 		want = *t
-		want.Energy, want.Cost = t.Stop-t.Start, tariff.Cost(t.Usage())
-		if c, ok := p.corrects[s.ID]; ok {
+		if want.Energy = t.Stop - t.Start; !t.Adopted {
+			want.Cost = tariff.Cost(t.Usage())
+		}
+		if c, ok := p.corrects[s.ID]; ok && !c.Adopted {
 			p.compareTickets(&c, new(ledger.MakeCorrection(s, tariff, t)))
 		}
 	}

@@ -26,6 +26,8 @@ type Database interface {
 	SessionsOf(ctx context.Context, cp charge.CPID) ([]ledger.Session, error)
 	TicketsOf(ctx context.Context, cp charge.CPID) ([]ledger.Ticket, error)
 	GapsOf(ctx context.Context, cp charge.CPID) ([]ledger.Gap, error)
+	// PublishedTickets returns the published tickets that the database lacks.
+	PublishedTickets(ctx context.Context) ([]ledger.Ticket, error)
 	// TicketsInDoubt returns the sessions for which an alarm shows that a late record
 	// would have made another ticket.
 	TicketsInDoubt(ctx context.Context, cp charge.CPID) (map[charge.SessionID]bool, error)
@@ -69,6 +71,7 @@ func Run(ctx context.Context, b Database) (*Report, error) {
 		p := &point{audit: a, cp: cps[id]}
 		hashes[id] = p.run()
 	}
+	a.listPublished()
 	a.report.Points, a.report.Hash = len(cps), ledger.HashNetwork(hashes)
 	a.lines(CheckOrders, b.Stuck)
 	n, err := b.Wanted(ctx)
@@ -83,6 +86,18 @@ type audit struct {
 	db      Database
 	report  *Report
 	tariffs map[charge.TariffVersion]ledger.Tariff
+}
+
+// listPublished lists the tickets that drivers have and the database lacks: it was
+// restored, and their sessions have not ended here again. That is no damage.
+func (a *audit) listPublished() {
+	tickets, err := a.db.PublishedTickets(a.ctx)
+	a.unreadable(CheckTickets, err)
+	for i := range tickets {
+		t := &tickets[i]
+		a.report.reported(CheckTickets, "ticket %s of %q at %s/%d, %s kWh for %s, was published before the database was restored, and its session has not ended here",
+			t.ID, t.Username, t.CPID, t.Connector, t.Energy.KWh(), t.Cost)
+	}
 }
 
 // lines makes a check that the database does by itself: each line is a finding.

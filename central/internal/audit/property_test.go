@@ -27,6 +27,8 @@ func (m *memory) ForeignKeys(context.Context) ([]string, error) { return nil, ni
 func (m *memory) Stuck(context.Context) ([]string, error)       { return nil, nil }
 func (m *memory) Wanted(context.Context) (int64, error)         { return 0, nil }
 
+func (m *memory) PublishedTickets(context.Context) ([]ledger.Ticket, error) { return nil, nil }
+
 func (m *memory) CPs(context.Context) (map[charge.CPID]*ledger.CP, error) {
 	return map[charge.CPID]*ledger.CP{m.CP.ID: m.FullState()}, nil
 }

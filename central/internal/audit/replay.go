@@ -11,21 +11,27 @@ import (
 )
 
 // replay makes the ledger of a charging point again by applying its records to an
-// empty one. Which gaps were passed, which sessions were settled and which boot's clock
-// was far ahead is not in the records; that is read from the rows.
+// empty one. Which gaps were passed, which sessions were settled, which tickets
+// were adopted and which boot's clock was far ahead is not in the records; that is read from the rows.
 type replay struct {
 	point   *point
 	cp      *ledger.CP // made so far
 	env     ledger.Env
 	ended   map[charge.SessionID]ledger.Session // made so far; cp holds those that have not ended
 	tickets map[string]ledger.Ticket            // made so far, by id
+	adopted map[string]ledger.Ticket            // stored tickets with the bill of an earlier run, by id
 	broken  bool                                // a record could not be applied, so a comparison would mean nothing
 }
 
 // newReplay returns a replay that begins after the pruned records.
 
 func (p *point) newReplay() *replay {
-	f := &replay{point: p, cp: ledger.NewCP(p.cp.ID), ended: map[charge.SessionID]ledger.Session{}, tickets: map[string]ledger.Ticket{}}
+	f := &replay{point: p, cp: ledger.NewCP(p.cp.ID), ended: map[charge.SessionID]ledger.Session{}, tickets: map[string]ledger.Ticket{}, adopted: map[string]ledger.Ticket{}}
+	for _, t := range p.allTickets() {
+		if t.Adopted {
+			f.adopted[t.ID] = t
+		}
+	}
 	for j, seq := range p.pruned {
 		past := &ledger.Journal{ID: j, Last: seq, OpenedAt: 1}
 		if known := p.cp.Journals[j]; known != nil && known.Last == seq {
@@ -35,14 +41,14 @@ func (p *point) newReplay() *replay {
 	}
 	// The time is constant. Otherwise two journals that both grow would look like two
 	// devices with one identity; records of a quarantine are not stored as applied.
-	f.env = ledger.Env{Now: 1, Session: f.session, Ticket: f.ticket, HashOf: f.hashOf, PrevOf: f.prevOf, Tariff: func(v charge.TariffVersion) (ledger.Tariff, bool) {
+	f.env = ledger.Env{Now: 1, Session: f.session, Ticket: f.ticket, Published: f.published, HashOf: f.hashOf, PrevOf: f.prevOf, Tariff: func(v charge.TariffVersion) (ledger.Tariff, bool) {
 		t, ok := p.tariffs[v]
 		return t, ok
 	}}
 	return f
 }
 
-// session, ticket, hashOf and prevOf are the look-ups of the ledger. They find what
+// session, ticket, published, hashOf and prevOf are the look-ups of the ledger. They find what
 // the replay has made so far, and sessions of other charging points: an id that is
 // used elsewhere must be refused as it was then.
 func (f *replay) session(id charge.SessionID) (ledger.Session, bool) {
@@ -57,6 +63,11 @@ func (f *replay) session(id charge.SessionID) (ledger.Session, bool) {
 
 func (f *replay) ticket(id string) (ledger.Ticket, bool) {
 	t, ok := f.tickets[id]
+	return t, ok
+}
+
+func (f *replay) published(id string) (ledger.Ticket, bool) {
+	t, ok := f.adopted[id]
 	return t, ok
 }
 
@@ -155,7 +166,7 @@ func (f *replay) remember(changes []ledger.Change) {
 		case ledger.TicketMade:
 			f.tickets[c.Ticket.ID] = c.Ticket
 		case ledger.PointChanged, ledger.JournalChanged, ledger.ConnectorChanged, ledger.BootDeleted,
-			ledger.MeterChanged, ledger.GapChanged, ledger.AlarmRaised:
+			ledger.MeterChanged, ledger.TicketPublished, ledger.GapChanged, ledger.AlarmRaised:
 		}
 	}
 }

@@ -53,7 +53,7 @@ type Check struct {
 	Wrong    int64    // findings
 	Findings []string // the first of them, in words
 
-	Reported         int64    // what charging points reported that cannot be; the books hold it as reported
+	Reported         int64    // what charging points reported that cannot be, and tickets that are only published; no findings
 	ReportedFindings []string // the first of it, in words
 }
 
@@ -65,8 +65,9 @@ type Report struct {
 	Pruned int    // those whose oldest records were pruned
 }
 
-// Reported counts impossible values that charging points reported. The database is
-// right to hold them as reported, so they are no findings; an alarm shows each.
+// Reported counts impossible values that charging points reported, and tickets that
+// the database lacks since it was restored. The database is right to hold the former
+// as reported and cannot know more of the latter, so they are no findings.
 func (r *Report) Reported() (n int64) {
 	for i := range r.Checks {
 		n += r.Checks[i].Reported
@@ -107,8 +108,7 @@ func (r *Report) check(name string) *Check {
 // nothing to look at shows as 0.
 func (r *Report) checked(name string, n int) { r.check(name).Checked += int64(n) }
 
-// wrong adds a finding; reported adds an impossible value that a charging point
-// reported.
+// wrong adds a finding; reported adds what is shown and no finding, see Reported.
 func (r *Report) wrong(name, format string, args ...any) {
 	c := r.check(name)
 	if c.Wrong++; len(c.Findings) < maxFindings {
@@ -123,8 +123,8 @@ func (r *Report) reported(name, format string, args ...any) {
 	}
 }
 
-// Write writes the report as a table, followed by the findings, and by the
-// impossible values that charging points reported.
+// Write writes the report as a table, followed by the findings, and by what is only
+// shown.
 func (r *Report) Write(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(t, "check\tchecked\twrong\tabout") // Flush returns the error

@@ -105,7 +105,7 @@ func changedFaults(changes []ledger.Change, id charge.ConnectorID) (now []charge
 				now, ok = c.Connector.Faults, true
 			}
 		case ledger.JournalChanged, ledger.BootDeleted, ledger.MeterChanged, ledger.SessionChanged, ledger.TicketMade,
-			ledger.GapChanged, ledger.AlarmRaised:
+			ledger.TicketPublished, ledger.GapChanged, ledger.AlarmRaised:
 		}
 	}
 	return now, ok
@@ -136,7 +136,7 @@ func (u *unit) changeFacts(c ledger.Change) {
 			u.fact(f, "alarm %s: %s", c.Alarm.Kind, c.Alarm.Detail)
 		}
 	case ledger.PointChanged, ledger.JournalChanged, ledger.ConnectorChanged, ledger.BootDeleted, ledger.MeterChanged,
-		ledger.SessionChanged, ledger.GapChanged:
+		ledger.SessionChanged, ledger.TicketPublished, ledger.GapChanged:
 	}
 }
 

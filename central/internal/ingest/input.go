@@ -45,6 +45,13 @@ type answerIn struct {
 	e wire.CentralEvent
 }
 
+// ticketIn is a ticket that was read back from central-events, as answerIn is an
+// answer.
+type ticketIn struct {
+	d KafkaRecord
+	t ledger.Ticket
+}
+
 // deadLetterIn is a Kafka record that cannot be used.
 type deadLetterIn struct {
 	d      KafkaRecord
@@ -125,10 +132,13 @@ func decodeAnswer(d KafkaRecord) input {
 	switch {
 	case err != nil:
 		return unknownKindIn{d}
-	case e.MessageID == "":
-		return offsetIn{d}
+	case e.MessageID != "":
+		return answerIn{d, e}
 	}
-	return answerIn{d, e}
+	if t, ok := orders.PublishedTicket(&e); ok {
+		return ticketIn{d, t}
+	}
+	return offsetIn{d}
 }
 
 // decodeMonitor decodes a presence or a heartbeat.
@@ -240,6 +250,11 @@ func (in answerIn) apply(u *unit) {
 	u.markRead(in.d)
 	q, ok := u.request(orders.RequestKey{Username: in.e.Username, MessageID: in.e.MessageID})
 	u.stepOrders(orders.AnswerReceived{Now: u.moment(), Answer: in.e, Known: ok && q.Finished()})
+}
+
+func (in ticketIn) apply(u *unit) {
+	u.markRead(in.d)
+	u.addChanges(ledger.ReadPublished(&u.env, in.t))
 }
 
 func (in otherCentralIn) apply(u *unit) {

@@ -66,6 +66,8 @@ type Store interface {
 	LoadOrders(ctx context.Context, st *orders.State) error
 	Session(ctx context.Context, id charge.SessionID) (ledger.Session, bool, error)
 	Ticket(ctx context.Context, id string) (ledger.Ticket, bool, error)
+	// PublishedTicket finds a published ticket that the database lacks.
+	PublishedTicket(ctx context.Context, id string) (ledger.Ticket, bool, error)
 	// HashOf and PrevOf return the hash of a record, and the hash of the record
 	// before it in its chain.
 	HashOf(ctx context.Context, cp charge.CPID, j charge.JournalID, seq charge.Seq) (string, bool, error)

@@ -83,6 +83,7 @@ const (
 	connectorRow
 	meterRow
 	sessionRow
+	publishedRow
 	gapRow
 	alarmRow
 	reservationRow
@@ -143,7 +144,7 @@ func (w *Writer) newUnit(ctx context.Context) *unit {
 		Now: u.now, Central: w.self, Active: w.live.Active(), Default: w.tariffs.Present(u.now, w.cfg.Default), AdmitNew: w.cfg.Admit,
 		Journal: u.journal, KeepJournals: keepJournals, JournalEnding: u.journalEnding,
 		LogRead: func() bool { return w.logReads.Covers(u.cp) },
-		Session: u.Session, Ticket: u.ticket, HashOf: u.hashOf, PrevOf: u.prevOf, Billed: u.billed,
+		Session: u.Session, Ticket: u.ticket, Published: u.published, HashOf: u.hashOf, PrevOf: u.prevOf, Billed: u.billed,
 		Tariff: w.tariffs.Find, TariffAt: w.tariffs.At,
 	}
 	return u
@@ -314,6 +315,8 @@ func keyOfChange(c ledger.Change) rowKey {
 		return rowKey{kind: meterRow, cp: string(c.CPID), connector: c.Meter.Connector}
 	case ledger.SessionChanged:
 		return rowKey{kind: sessionRow, id: string(c.Session.ID)}
+	case ledger.TicketPublished:
+		return rowKey{kind: publishedRow, id: c.Ticket.ID}
 	case ledger.GapChanged:
 		return rowKey{kind: gapRow, id: c.Gap.ID}
 	case ledger.AlarmRaised:
@@ -547,7 +550,8 @@ func (u *unit) Session(id charge.SessionID) (ledger.Session, bool) {
 }
 
 // ticket finds a ticket of the unit or of the database. It is called only for
-// settled sessions, so a linear search of the unit is cheap enough.
+// settled sessions and published tickets, so a linear search of the unit is cheap
+// enough.
 func (u *unit) ticket(id string) (ledger.Ticket, bool) {
 	for _, c := range u.changes {
 		if made, ok := c.(ledger.TicketMade); ok && made.Ticket.ID == id {
@@ -555,6 +559,16 @@ func (u *unit) ticket(id string) (ledger.Ticket, bool) {
 		}
 	}
 	return lookUp(u, func() (ledger.Ticket, bool, error) { return u.w.store.Ticket(u.ctx, id) })
+}
+
+// published finds a published ticket that the database lacks.
+func (u *unit) published(id string) (ledger.Ticket, bool) {
+	if i, ok := u.changeIndex[rowKey{kind: publishedRow, id: id}]; ok {
+		if c, ok := u.changes[i].(ledger.TicketPublished); ok {
+			return c.Ticket, true
+		}
+	}
+	return lookUp(u, func() (ledger.Ticket, bool, error) { return u.w.store.PublishedTicket(u.ctx, id) })
 }
 
 // Reservation implements orders.View.

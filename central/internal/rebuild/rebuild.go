@@ -94,12 +94,13 @@ type Rebuilder struct {
 	dated    ledger.Tariffs                         // of the settings
 	gaps     map[charge.CPID][]Gap                  // of the settings
 	settled  map[charge.SessionID]*Settled          // of the settings
+	adopted  map[string]ledger.Ticket               // of these, the adopted tickets
 
 	mu sync.Mutex
 	// mu guards what follows.
 	cps       map[charge.CPID]*ledger.CP
 	presences map[charge.CPID]wire.Presence // the last of each, applied by NextPass
-	published map[string]struct{}           // ids of tickets that Kafka shows as published
+	published map[string]ledger.Ticket      // tickets that Kafka shows as published, by id; without an ID where it cannot be used
 	waiting   map[charge.CPID]wire.Position // the first record that could not be applied in this pass
 	sum       Summary
 	// What the present transaction has written: the store's look-ups read the last
@@ -125,8 +126,8 @@ func New(ctx context.Context, cfg Config, store Store, settings Settings) (*Rebu
 	r := &Rebuilder{
 		cfg: cfg, store: store, settings: settings,
 		tariffs: map[charge.TariffVersion]ledger.Tariff{}, gaps: map[charge.CPID][]Gap{},
-		settled: map[charge.SessionID]*Settled{},
-		cps:     map[charge.CPID]*ledger.CP{}, presences: map[charge.CPID]wire.Presence{}, published: map[string]struct{}{},
+		settled: map[charge.SessionID]*Settled{}, adopted: map[string]ledger.Ticket{},
+		cps: map[charge.CPID]*ledger.CP{}, presences: map[charge.CPID]wire.Presence{}, published: map[string]ledger.Ticket{},
 		waiting: map[charge.CPID]wire.Position{},
 	}
 	// Settings are indexed by what records name.
@@ -136,7 +137,12 @@ func New(ctx context.Context, cfg Config, store Store, settings Settings) (*Rebu
 		r.dated.Add(t)
 	}
 	for i := range settings.Settled {
-		r.settled[settings.Settled[i].SessionID] = &settings.Settled[i]
+		s := &settings.Settled[i]
+		r.settled[s.SessionID] = s
+		if s.Ticket != nil && s.Ticket.Adopted {
+			t := s.ledger()
+			r.adopted[t.ID] = t
+		}
 	}
 	for _, g := range settings.Gaps {
 		r.gaps[g.CPID] = append(r.gaps[g.CPID], g)
@@ -188,13 +194,13 @@ func (r *Rebuilder) point(id charge.CPID) *ledger.CP {
 }
 
 // Published reads a batch of central-events: the tickets in it are not published
-// again. Call it for the whole topic before Records.
+// again, and their sessions end with them. Call it for the whole topic before Records.
 func (r *Rebuilder) Published(batch []Delivered) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i := range batch {
 		if e, err := wire.DecodeCentralEvent(batch[i].Value); err == nil && e.EventType == wire.CentralTicket {
-			r.published[e.EventID] = struct{}{}
+			r.published[e.EventID], _ = orders.PublishedTicket(&e)
 		}
 	}
 }
@@ -343,6 +349,7 @@ func (r *Rebuilder) env(ctx context.Context, cp charge.CPID, at charge.Time) *le
 			}
 			return lookUp(r, func() (ledger.Ticket, bool, error) { return r.store.Ticket(ctx, id) })
 		},
+		Published: r.publishedTicket,
 		HashOf: func(j charge.JournalID, seq charge.Seq) (string, bool) {
 			if l, ok := r.links[recordKey{cp, j, seq}]; ok {
 				return l.hash, true
@@ -371,6 +378,16 @@ func (r *Rebuilder) env(ctx context.Context, cp charge.CPID, at charge.Time) *le
 	}
 }
 
+// publishedTicket finds a ticket that Kafka shows as published, or that was adopted
+// from there before the database was lost.
+func (r *Rebuilder) publishedTicket(id string) (ledger.Ticket, bool) {
+	if t, ok := r.adopted[id]; ok {
+		return t, true
+	}
+	t := r.published[id]
+	return t, t.ID != ""
+}
+
 // lookUp calls the store for the ledger and keeps an error for the transaction.
 func lookUp[T any](r *Rebuilder, read func() (T, bool, error)) (T, bool) {
 	v, ok, err := read()
@@ -394,7 +411,7 @@ func (r *Rebuilder) write(tx Tx, changes []ledger.Change, at charge.Time) error 
 			r.tickets = append(r.tickets, c.Ticket)
 			errs = append(errs, r.publishTicket(tx, &c.Ticket, at))
 		case ledger.PointChanged, ledger.JournalChanged, ledger.ConnectorChanged, ledger.BootDeleted,
-			ledger.MeterChanged, ledger.GapChanged, ledger.AlarmRaised:
+			ledger.MeterChanged, ledger.TicketPublished, ledger.GapChanged, ledger.AlarmRaised:
 		}
 	}
 	return errors.Join(errs...)
@@ -474,6 +491,9 @@ func (r *Rebuilder) settle(ctx context.Context, tx Tx, s Settled) error {
 	}
 	if got, ok := env.Session(s.SessionID); ok && got.Settled {
 		return nil // by settleAgain
+	}
+	if s.Ticket != nil && s.Ticket.SettledAt == 0 {
+		return nil // adopted: the session ends with it when its records end it
 	}
 	if s.Ticket != nil {
 		if cp.Sessions[s.SessionID] == nil {

@@ -40,7 +40,8 @@ type Settings struct {
 	Availability []Availability `json:"availability"`
 	// Gaps are the ranges of records that were passed as missing for good.
 	Gaps []Gap `json:"gaps"`
-	// Settled are the sessions that an operator settled.
+	// Settled are the sessions that an operator settled, or whose ticket an earlier run
+	// of Central published.
 	Settled []Settled `json:"settled"`
 	// Accounts and Tokens use the page and the API.
 	Accounts []Account `json:"accounts"`
@@ -146,9 +147,9 @@ type Gap struct {
 	Cause   ledger.GapCause  `json:"cause"`
 }
 
-// Settled is a session that an operator settled. Its ticket is exported because it
-// depends on which records Central had received at that moment, which no record
-// contains. Settings of an older version have only the tariff; then the session is
+// Settled is a session that an operator settled, or whose ticket Central adopted from
+// an earlier run. Its ticket is exported because it depends on which records a Central
+// had received at that moment, which no record contains. Settings of an older version have only the tariff; then the session is
 // settled with all its records.
 type Settled struct {
 	CPID      charge.CPID          `json:"cp_id"`
@@ -171,8 +172,9 @@ type SettledTicket struct {
 	AuthorizedAt  charge.Time          `json:"authorized_at"`
 	EndedAt       charge.Time          `json:"ended_at"`
 	Reason        charge.StopReason    `json:"reason"`
-	SettledAt     charge.Time          `json:"settled_at"`
+	SettledAt     charge.Time          `json:"settled_at"`              // zero: not settled
 	SettledAfter  *wire.Position       `json:"settled_after,omitempty"` // nil: not known
+	Adopted       bool                 `json:"adopted,omitempty"`       // an earlier run of Central published it
 }
 
 // NewSettled returns the settlement that made a ticket.
@@ -184,7 +186,7 @@ func NewSettled(t *ledger.Ticket) Settled {
 	return Settled{CPID: t.CPID, SessionID: t.SessionID, Tariff: t.Tariff, Ticket: &SettledTicket{
 		Connector: t.Connector, Username: t.Username, ReservationID: t.ReservationID, Start: t.Start, Stop: t.Stop, Cost: t.Cost.Minor,
 		Currency: t.Cost.Currency, DurationSec: t.DurationSec, Started: t.Started, AuthorizedAt: t.AuthorizedAt, EndedAt: t.EndedAt,
-		Reason: t.Reason, SettledAt: t.SettledAt, SettledAfter: after,
+		Reason: t.Reason, SettledAt: t.SettledAt, SettledAfter: after, Adopted: t.Adopted,
 	}}
 }
 
@@ -199,14 +201,14 @@ func (s *Settled) ledger() ledger.Ticket {
 		ID: ledger.TicketID(s.SessionID), SessionID: s.SessionID, CPID: s.CPID, Connector: t.Connector, Username: t.Username,
 		ReservationID: t.ReservationID, Tariff: s.Tariff, Start: t.Start, Stop: t.Stop, Energy: t.Stop - t.Start,
 		Cost: money.Amount{Minor: t.Cost, Currency: t.Currency}, DurationSec: t.DurationSec, Started: t.Started, AuthorizedAt: t.AuthorizedAt, EndedAt: t.EndedAt,
-		Reason: t.Reason, SettledAt: t.SettledAt, SettledAfter: after,
+		Reason: t.Reason, SettledAt: t.SettledAt, SettledAfter: after, Adopted: t.Adopted,
 	}
 }
 
 // valid reports whether the values of a ticket are possible.
 func (t *SettledTicket) valid() bool {
 	return t.Connector >= 0 && t.Connector <= charge.MaxConnectors && t.Start >= 0 && t.Stop >= t.Start && t.Cost >= 0 &&
-		len(t.Currency) == 3 && t.DurationSec >= 0 && t.SettledAt > 0 &&
+		len(t.Currency) == 3 && t.DurationSec >= 0 && (t.SettledAt > 0 || t.Adopted && t.SettledAt == 0) &&
 		(t.SettledAfter == nil || charge.ValidID(string(t.SettledAfter.Journal)) && t.SettledAfter.Seq > 0)
 }
 

@@ -202,6 +202,19 @@ func (s *Store) Ticket(ctx context.Context, id string) (t ledger.Ticket, ok bool
 	return rowOrNone("read ticket", t, err)
 }
 
+// PublishedTicket returns a ticket that an earlier run of Central published and this
+// database lacks; ok is false if there is none with the id.
+func (s *Store) PublishedTicket(ctx context.Context, id string) (t ledger.Ticket, ok bool, err error) {
+	t, err = scanTicket(s.ro.QueryRowContext(ctx, "SELECT "+ticketCols+" FROM published_tickets WHERE ticket_id=?", id))
+	return rowOrNone("read published ticket", t, err)
+}
+
+// PublishedTickets returns all tickets of PublishedTicket.
+func (s *Store) PublishedTickets(ctx context.Context) ([]ledger.Ticket, error) {
+	return collect(ctx, s, "read published tickets", func(r *sql.Rows) (ledger.Ticket, error) { return scanTicket(r) },
+		"SELECT "+ticketCols+" FROM published_tickets ORDER BY ticket_id")
+}
+
 // Reservations returns a page of reservations, by their states at the moment
 // q.Now; the key is a reservation id.
 func (s *Store) Reservations(ctx context.Context, q view.Query) ([]orders.Reservation, error) {

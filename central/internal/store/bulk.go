@@ -61,11 +61,11 @@ func (tx *Tx) rows(t table, args []any) error {
 
 // tables are the statements of the writer, by table.
 type tables struct {
-	points, journals, connectors, meters, sessions, tickets, gaps, alarms table
-	reservations, desired, commands, requests, replies                    table
-	cards, lists, groups, members                                         table
-	records, outbox, offsets, counters, settings, accounts, entries       table
-	unsure                                                                table
+	points, journals, connectors, meters, sessions, published, tickets, gaps, alarms table
+	reservations, desired, commands, requests, replies                               table
+	cards, lists, groups, members                                                    table
+	records, outbox, offsets, counters, settings, accounts, entries                  table
+	unsure                                                                           table
 }
 
 // The columns of each table, in the order in which rows are written (by Ledger and
@@ -84,7 +84,7 @@ const (
 	sessionCols = "session_id,cp_id,connector,state,username,reservation_id,tariff,by,start_wh,start_known,register_wh," +
 		"started,authorized_at,started_at,ended_at,first_seen_at,reason,settled,spans,limit_wh,limit_amount,card"
 	ticketCols = "ticket_id,session_id,cp_id,connector,username,reservation_id,tariff,start_wh,stop_wh,energy_wh," +
-		"cost_minor,currency,duration_sec,idle_sec,started,authorized_at,ended_at,reason,settled_at,corrects,settled_journal,settled_seq"
+		"cost_minor,currency,duration_sec,idle_sec,started,authorized_at,ended_at,reason,settled_at,corrects,settled_journal,settled_seq,adopted"
 	// The last two columns of a gap follow from the others; they are for queries.
 	gapReadCols     = "gap_id,cp_id,journal,first,last,cause,detail,detected_at,missing,energy_wh,unmeasured,why"
 	gapCols         = gapReadCols + ",open,lost"
@@ -109,6 +109,7 @@ func newTables() tables {
 		connectors:   upsertTable("connectors", "cp_id,journal,connector", connCols),
 		meters:       upsertTable("meters", "cp_id,connector", meterCols),
 		sessions:     upsertTable("sessions", "session_id", sessionCols),
+		published:    upsertTable("published_tickets", "ticket_id", ticketCols),
 		tickets:      insertTable("tickets", ticketCols),
 		unsure:       upsertTable("unsure_times", "session_id,journal", "session_id,cp_id,journal,authorized_at,ended_at,stale"),
 		gaps:         upsertTable("gaps", "gap_id", gapCols),

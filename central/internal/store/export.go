@@ -32,9 +32,9 @@ func (s *Store) AvailabilityWanted(ctx context.Context) ([]orders.Desired, error
 		string(orders.DesiredAvailability))
 }
 
-// SettledTickets returns the tickets of sessions that an operator settled,
-// without their corrections: those follow from the records.
+// SettledTickets returns the tickets of sessions that an operator settled, and those
+// that were adopted, without their corrections: those follow from the records.
 func (s *Store) SettledTickets(ctx context.Context) ([]ledger.Ticket, error) {
 	return collect(ctx, s, "read tickets", func(r *sql.Rows) (ledger.Ticket, error) { return scanTicket(r) },
-		"SELECT "+ticketCols+" FROM tickets WHERE settled_at>0 AND corrects='' ORDER BY session_id")
+		"SELECT "+ticketCols+" FROM tickets WHERE (settled_at>0 OR adopted) AND corrects='' ORDER BY session_id")
 }

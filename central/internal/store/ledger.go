@@ -43,6 +43,7 @@ func (tx *Tx) Ledger(changes []ledger.Change) error {
 		{"meters", t.meters, b.meters},
 		{"sessions", t.sessions, b.ended},
 		{"sessions", t.sessions, b.open},
+		{"published tickets", t.published, b.published}, // before the tickets, which delete them
 		{"tickets", t.tickets, b.tickets},
 		{"gaps", t.gaps, b.gaps},
 		{"alarms", t.alarms, b.alarms},
@@ -59,9 +60,9 @@ func (tx *Tx) Ledger(changes []ledger.Change) error {
 
 // ledgerRows are the values of changed rows, by table, as Tx.rows expects them.
 type ledgerRows struct {
-	points, journals, connectors, meters, open, ended, tickets, gaps, alarms []any
-	forgotten                                                                []ledger.BootDeleted
-	unsure                                                                   []any // of unsure_times
+	points, journals, connectors, meters, open, ended, published, tickets, gaps, alarms []any
+	forgotten                                                                           []ledger.BootDeleted
+	unsure                                                                              []any // of unsure_times
 }
 
 // add appends the row of a change.
@@ -94,11 +95,9 @@ func (b *ledgerRows) add(c ledger.Change) error {
 	case ledger.SessionChanged:
 		b.addSession(&c.Session)
 	case ledger.TicketMade:
-		t := &c.Ticket
-		b.tickets = append(b.tickets, t.ID, string(t.SessionID), string(t.CPID), int64(t.Connector), string(t.Username),
-			string(t.ReservationID), string(t.Tariff), int64(t.Start), int64(t.Stop), int64(t.Energy), int64(t.Cost.Minor),
-			string(t.Cost.Currency), t.DurationSec, t.IdleSec, t.Started, int64(t.AuthorizedAt), int64(t.EndedAt), string(t.Reason),
-			int64(t.SettledAt), t.Corrects, string(t.SettledAfter.Journal), int64(t.SettledAfter.Seq))
+		b.tickets = appendTicket(b.tickets, &c.Ticket)
+	case ledger.TicketPublished:
+		b.published = appendTicket(b.published, &c.Ticket)
 	case ledger.GapChanged:
 		b.addGap(&c.Gap)
 	case ledger.AlarmRaised:
@@ -108,6 +107,14 @@ func (b *ledgerRows) add(c ledger.Change) error {
 		return fmt.Errorf("no row for a change of type %T", c)
 	}
 	return nil
+}
+
+// appendTicket appends the row of a ticket.
+func appendTicket(rows []any, t *ledger.Ticket) []any {
+	return append(rows, t.ID, string(t.SessionID), string(t.CPID), int64(t.Connector), string(t.Username),
+		string(t.ReservationID), string(t.Tariff), int64(t.Start), int64(t.Stop), int64(t.Energy), int64(t.Cost.Minor),
+		string(t.Cost.Currency), t.DurationSec, t.IdleSec, t.Started, int64(t.AuthorizedAt), int64(t.EndedAt), string(t.Reason),
+		int64(t.SettledAt), t.Corrects, string(t.SettledAfter.Journal), int64(t.SettledAfter.Seq), t.Adopted)
 }
 
 // withoutConnectorsOf returns the rows of connectors without those of a boot.

@@ -204,7 +204,7 @@ func scanGap(r scanner) (g ledger.Gap, err error) {
 func scanTicket(r scanner) (t ledger.Ticket, err error) {
 	err = r.Scan(&t.ID, &t.SessionID, &t.CPID, &t.Connector, &t.Username, &t.ReservationID, &t.Tariff, &t.Start, &t.Stop,
 		&t.Energy, &t.Cost.Minor, &t.Cost.Currency, &t.DurationSec, &t.IdleSec, &t.Started, &t.AuthorizedAt, &t.EndedAt, &t.Reason,
-		&t.SettledAt, &t.Corrects, &t.SettledAfter.Journal, &t.SettledAfter.Seq)
+		&t.SettledAt, &t.Corrects, &t.SettledAfter.Journal, &t.SettledAfter.Seq, &t.Adopted)
 	return t, err
 }
 

@@ -37,7 +37,8 @@ type Book struct {
 	Tickets    map[string]ledger.Ticket
 	Gaps       map[string]ledger.Gap
 	Alarms     map[string]ledger.Alarm
-	Violations []string // in plain text; empty if all rules of the rows hold
+	Published  map[string]ledger.Ticket // tickets that the book lacks, see ledger.ReadPublished
+	Violations []string                 // in plain text; empty if all rules of the rows hold
 
 	// The rows below are read through Env, Load and Copy only. links has the hashes
 	// of all applied records: a book never deletes records.
@@ -53,13 +54,14 @@ type Book struct {
 func NewBook(id charge.CPID, now charge.Time) *Book {
 	b := &Book{
 		CP: ledger.NewCP(id), Sessions: map[charge.SessionID]ledger.Session{}, Tickets: map[string]ledger.Ticket{},
-		Gaps: map[string]ledger.Gap{}, Alarms: map[string]ledger.Alarm{}, links: map[recordKey]link{},
+		Gaps: map[string]ledger.Gap{}, Alarms: map[string]ledger.Alarm{}, Published: map[string]ledger.Ticket{}, links: map[recordKey]link{},
 		point: ledger.Point{ID: id}, journals: map[charge.JournalID]ledger.Journal{}, connectors: map[connectorKey]ledger.Connector{},
 		meters: map[charge.ConnectorID]ledger.Meter{},
 	}
 	b.Env = ledger.Env{
-		Ticket: func(id string) (ledger.Ticket, bool) { t, ok := b.Tickets[id]; return t, ok },
-		Now:    now, Central: charge.Epoch{Number: 1, Run: "0000000000000001"}, AdmitNew: true,
+		Ticket:    func(id string) (ledger.Ticket, bool) { t, ok := b.Tickets[id]; return t, ok },
+		Published: func(id string) (ledger.Ticket, bool) { t, ok := b.Published[id]; return t, ok },
+		Now:       now, Central: charge.Epoch{Number: 1, Run: "0000000000000001"}, AdmitNew: true,
 		Default: ledger.Tariff{Version: "default", StartFee: 50 * money.MinorUnit, PerKWh: 40 * money.MinorUnit, Currency: "EUR"},
 		Session: func(id charge.SessionID) (ledger.Session, bool) { s, ok := b.Sessions[id]; return s, ok },
 		Journal: func(id charge.JournalID) (ledger.Journal, bool) { j, ok := b.journals[id]; return j, ok },
@@ -128,6 +130,9 @@ func (b *Book) Save(changes []ledger.Change) {
 				b.Violations = append(b.Violations, fmt.Sprintf("second ticket %s", c.Ticket.ID))
 			}
 			b.Tickets[c.Ticket.ID] = c.Ticket
+			delete(b.Published, c.Ticket.ID)
+		case ledger.TicketPublished:
+			b.Published[c.Ticket.ID] = c.Ticket
 		case ledger.GapChanged:
 			b.Gaps[c.Gap.ID] = c.Gap
 		case ledger.AlarmRaised:
@@ -181,6 +186,7 @@ func (b *Book) Copy() *Book {
 	maps.Copy(c.Tickets, b.Tickets)
 	maps.Copy(c.Gaps, b.Gaps)
 	maps.Copy(c.Alarms, b.Alarms)
+	maps.Copy(c.Published, b.Published)
 	maps.Copy(c.links, b.links)
 	maps.Copy(c.journals, b.journals)
 	maps.Copy(c.connectors, b.connectors)
