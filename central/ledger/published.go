@@ -60,10 +60,6 @@ func (t *Ticket) adopt(p *Ticket) Ticket {
 	k.copyBill(p)
 	k.Adopted, k.SettledAt = true, p.SettledAt
 	k.IdleSec = min(k.IdleSec, k.DurationSec)
-	if k.Corrects != "" {
-		k.Start = k.Stop - k.Energy
-		return k
-	}
 	k.Stop = k.Start + k.Energy
 	k.Started = k.Started || k.Energy > 0
 	return k
@@ -94,16 +90,14 @@ func (f *fold) correct(s *Session, ticket *Ticket) {
 		tariff = f.env.Default
 	}
 	t := MakeCorrection(s, tariff, ticket)
+	none := t.Cost.Currency != ticket.Cost.Currency || // amounts in two currencies have no difference
+		t.Energy == 0 && (t.Cost.Minor == 0 || ticket.Adopted && ticket.SettledAt == 0)
 	p, published := f.env.published(t.ID)
-	switch {
-	case published:
-		if !t.sameBill(&p) {
-			t = t.adopt(&p)
-		}
-	case t.Energy == 0 && (t.Cost.Minor == 0 || ticket.Adopted && ticket.SettledAt == 0):
+	if none && !published {
 		return
-	case t.Cost.Currency != ticket.Cost.Currency:
-		return // amounts in two currencies have no difference
+	}
+	if published && (none || !t.sameBill(&p)) {
+		t = t.adopt(&p)
 	}
 	f.bill(s, TicketMade{t, published})
 }

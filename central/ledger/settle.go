@@ -38,6 +38,9 @@ func Settle(cp *CP, env *Env, id charge.SessionID, silent bool) ([]Change, error
 	p, published := env.published(t.ID)
 	if published && !t.sameBill(&p) {
 		t = t.adopt(&p)
+		if !s.StartKnown { // nor is where its energy is
+			t.Start, t.Stop = s.Register, s.Register
+		}
 	}
 	t.SettledAt, t.SettledAfter = set(env.Now), cp.latest()
 	f.settleSession(s, TicketMade{t, published})

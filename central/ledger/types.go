@@ -254,7 +254,8 @@ type Ticket struct {
 	SettledAfter  wire.Position // the record applied last when it was settled; zero: not known, or not settled
 	Corrects      string        // id of the ticket that this one corrects; "" for the ticket of the session
 	// Adopted: an earlier run of Central published it with another bill than the
-	// records known here have; see Env.Published. Registers and times are of these.
+	// records known here have; see Env.Published. Registers and times are of these; if
+	// the register of the start is not known here, Start and Stop are the last one.
 	Adopted bool
 }
 

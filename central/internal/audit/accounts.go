@@ -55,8 +55,8 @@ func (p *point) checkTicket(s *ledger.Session, t *ledger.Ticket) {
 		// price of the ticket is checked; with its correction it must be the ticket of
 		// the whole session. The bill of an adopted one is of records that may be lost.
 		want = *t
-		if want.Energy = t.Stop - t.Start; !t.Adopted {
-			want.Cost = tariff.Cost(t.Usage())
+		if !t.Adopted {
+			want.Energy, want.Cost = t.Stop-t.Start, tariff.Cost(t.Usage())
 		}
 		if c, ok := p.corrects[s.ID]; ok && !c.Adopted {
 			p.compareTickets(&c, new(ledger.MakeCorrection(s, tariff, t)))
