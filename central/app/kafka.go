@@ -141,6 +141,7 @@ func (l *kafkaIO) run(ctx context.Context) error {
 	// sessions and serve those requests again.
 	select {
 	case <-published.done:
+		l.writer.CaughtUp()
 		start(events.Run)
 		start(requests.Run)
 		running.Go(func() { l.readLog(ctx, events) })

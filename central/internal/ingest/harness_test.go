@@ -176,8 +176,17 @@ func startInstance(t *testing.T, s *store.Store, cfg ingest.Config) *instance {
 	return runInstance(t, s, db{s}, cfg)
 }
 
-// runInstance starts a run whose writer uses the given view of the database.
+// runInstance starts a run whose writer uses the given view of the database, and has
+// read what was published before.
 func runInstance(t *testing.T, s *store.Store, seen ingest.Store, cfg ingest.Config) *instance {
+	t.Helper()
+	l := launch(t, s, seen, cfg)
+	l.w.CaughtUp()
+	return l
+}
+
+// launch starts a run that has not read yet what was published before.
+func launch(t *testing.T, s *store.Store, seen ingest.Store, cfg ingest.Config) *instance {
 	t.Helper()
 	l := &instance{t: t, store: s, out: &published{acksOf: map[charge.CPID]wire.Ack{}}, live: ingest.NewLive(tariff), done: make(chan struct{}), next: map[string]int64{}}
 	l.live.SetClock(func() time.Time { return time.Now().Add(time.Duration(l.ahead.Load())) })

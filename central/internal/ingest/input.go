@@ -204,6 +204,11 @@ type tickIn struct{}
 
 func (tickIn) apply(u *unit) { u.stepOrders(orders.Tick{Now: u.moment()}) }
 
+// caughtUpIn is CaughtUp.
+type caughtUpIn struct{}
+
+func (caughtUpIn) apply(u *unit) { u.w.caughtUp = true }
+
 // commandSentIn reports that Kafka has a command.
 type commandSentIn struct {
 	cp charge.CPID

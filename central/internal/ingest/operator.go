@@ -272,6 +272,9 @@ func (u *unit) settle(id charge.SessionID) (orders.Reply, *refusal) {
 	if !ok {
 		return orders.Reply{}, &refusal{refusedSession, "no session " + string(id)}
 	}
+	if !u.w.caughtUp {
+		return orders.Reply{}, &refusal{refusedStale, "what Central published before it started is not read from Kafka yet, and session " + string(id) + " may have its ticket there; settle it when that is read"}
+	}
 	silent, refused := u.silent(&s)
 	if refused != nil {
 		return orders.Reply{}, refused

@@ -3,8 +3,11 @@ package ingest_test
 import (
 	"testing"
 	"testing/synctest"
+	"time"
 
+	"github.com/carga-ev/carga/central/internal/ingest"
 	"github.com/carga-ev/carga/central/internal/journaltest"
+	"github.com/carga-ev/carga/central/internal/store"
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/central/view"
@@ -72,6 +75,55 @@ func TestARestoredCentralAdoptsAPublishedTicket(t *testing.T) {
 		}
 		if len(left) != 1 || left[0] != "t.s1.1" {
 			t.Errorf("published: got %v, want the correction alone", left)
+		}
+	})
+}
+
+// A request is open in the backup that Central was restored from, and has been answered
+// since. Its deadline has passed at the start; it gets no second answer, and no session
+// is settled before it is known what was published.
+func TestNoDeadlineIsHandledBeforeWhatWasPublishedIsRead(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		l := central(t, dir)
+		a := journaltest.New(t, "CP_1")
+		l.deliver(wire.TopicEvents, append(a.All, a.Write(1, "s1", &wire.Authorized{By: wire.GrantFreeVend, Username: "bob", Register: 1000}))...)
+		l.online(a)
+		l.deliver(wire.TopicDriverEvents, ask(t, "m1", time.Now()))
+		synctest.Wait()
+		l.end()
+		time.Sleep(time.Minute)
+
+		s, err := store.Open(t.Context(), options(dir))
+		if err != nil {
+			t.Fatal(err)
+		}
+		l = launch(t, s, db{s}, config())
+		defer l.end()
+		l.w.Join(charge.Epoch{})
+		time.Sleep(time.Minute)
+		if got := l.answers(); len(got) != 0 {
+			t.Fatalf("answered before the answers of before are read: %+v", got)
+		}
+		r, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Settle{SessionID: "s1"})
+		if err != nil || r.Refused != "cp_unknown" {
+			t.Errorf("settle: got %+v %v, want cp_unknown", r, err)
+		}
+		yes := true
+		e := wire.CentralEvent{
+			EventID: "a.1", EventType: wire.CentralAuthorization, MessageID: "m1", ClientID: "c", Username: "ann", CPID: "CP_1", Connector: 1,
+			Authorized: &yes, ReservationID: "r1", Timestamp: 1,
+		}
+		raw, err := e.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.deliver(wire.TopicCentralEvents, journaltest.Message{Key: "ann", Value: raw})
+		l.w.CaughtUp()
+		time.Sleep(time.Minute)
+		q, ok, err := l.store.Request(t.Context(), orders.RequestKey{Username: "ann", MessageID: "m1"})
+		if err != nil || !ok || q.Answer == nil || q.Answer.ReservationID != "r1" || len(l.answers()) != 0 {
+			t.Errorf("the request: %+v, %d answers; want the answer of before, and none published again", q.Answer, len(l.answers()))
 		}
 	})
 }

@@ -69,6 +69,7 @@ type Writer struct {
 	outrankAt          time.Time
 	numbers            orders.Numbers // of commands, counted from 1 in each run
 	logReads           logReads
+	caughtUp           bool        // see CaughtUp
 	retentionNow       charge.Time // see advanceRetention
 	retentionCheckedAt time.Time   // when retentionNow was advanced last
 
@@ -128,6 +129,12 @@ func (w *Writer) Submit(ctx context.Context, batch []KafkaRecord) error {
 // OutboxSent reports that Kafka has these rows of the outbox. The next
 // transaction deletes them. It does not block.
 func (w *Writer) OutboxSent(ids []int64) { w.enqueue(outboxSentIn{ids}) }
+
+// CaughtUp reports that Submit has returned for all that Centrals had published on
+// central-events when this one became active. Until then no deadline of orders is
+// handled and no session is settled: a database that was restored from a backup may
+// lack the answer to a request, or the ticket of a session. It does not block.
+func (w *Writer) CaughtUp() { w.enqueue(caughtUpIn{}) }
 
 // enqueue adds an input for Run without blocking. The queue has no bound of its
 // own: senders add at most a few inputs per second, charging point, command and
@@ -217,7 +224,9 @@ func (w *Writer) nextBatch(ctx context.Context, timer, cleanup, iterate <-chan t
 		all = append(all, queued...)
 		w.join(ctx, joins)
 	case <-timer:
-		all = append(all, tickIn{})
+		if w.caughtUp {
+			all = append(all, tickIn{})
+		}
 	case <-cleanup:
 		all = append(all, cleanupIn{})
 	case <-iterate:
@@ -245,7 +254,7 @@ func (w *Writer) nextBatch(ctx context.Context, timer, cleanup, iterate <-chan t
 // acknowledgement, or of a new epoch.
 func (w *Writer) untilNext(now time.Time) time.Duration {
 	wait := maxSleep
-	if due := w.orders.NextDeadline(); due != 0 {
+	if due := w.orders.NextDeadline(); due != 0 && w.caughtUp {
 		wait = min(wait, due.Sub(w.now()))
 	}
 	if at := earlier(w.pacer.next(), w.outrankAt); !at.IsZero() {
