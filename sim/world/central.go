@@ -45,7 +45,9 @@ type centralRun struct {
 	cps    map[charge.CPID]*ledger.CP
 	orders *orders.State
 	// The check for other Centrals is over, see epochs.go.
-	joined      bool
+	joined bool
+	// All that Centrals published before is read: deadlines are handled.
+	caughtUp    bool
 	activeSince time.Duration // when active last changed
 
 	// The later Central that fenced this one, as last read; zero for none.
@@ -299,7 +301,7 @@ func (r *centralRun) release(u *unit) {
 // reservation.
 func (r *centralRun) scheduleTick() {
 	at := r.orders.NextDeadline()
-	if at == 0 || at == r.tickAt {
+	if at == 0 || at == r.tickAt || !r.caughtUp {
 		return
 	}
 	r.tickAt = at

@@ -1,12 +1,14 @@
 package world
 
 import (
+	"bytes"
 	"slices"
 	"time"
 
 	"github.com/carga-ev/carga/agent/connector"
 	"github.com/carga-ev/carga/agent/delivery"
 	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
 )
@@ -193,8 +195,9 @@ func (r *centralRun) checkFenced(kind string) {
 	}
 }
 
-// checkDeleted: S6. The journal deletes only records that a Central has. It is
-// called when the journal may have deleted some.
+// checkDeleted: S6. The journal deletes only records that a Central has, or that a
+// restored Central has still to read in Kafka. It is called when the journal may have
+// deleted some.
 func (t *groundTruth) checkDeleted(b *boot) {
 	held := b.log.Held()
 	if len(held) == 0 {
@@ -212,7 +215,7 @@ func (t *groundTruth) checkDeleted(b *boot) {
 	for ; t.deleted < at; t.deleted++ {
 		t.agent.w.stats.Deleted++
 		k := t.order[t.deleted]
-		if !t.agent.w.inAnyDatabase(k) && !t.storageLost {
+		if w := t.agent.w; !w.inAnyDatabase(k) && !t.storageLost && (!w.restored || !w.kafka.holds(k)) {
 			t.agent.w.violated("S6", "%s deleted record %s/%d, which no Central has", t.agent.id, k.j, k.seq)
 			return
 		}
@@ -274,7 +277,7 @@ func (w *World) checkTickets(u *unit) {
 		if t.SettledAt != 0 {
 			w.settledOnce[t.SessionID] = true
 		}
-		if was, ok := w.tickets[t.ID]; ok && was != t && !hidden {
+		if was, ok := w.tickets[t.ID]; ok && was != t && !hidden && !t.Adopted {
 			w.violated("S14", "ticket %s was %+v and is %+v", t.ID, was, t)
 		}
 		w.tickets[t.ID] = t
@@ -289,8 +292,8 @@ func (w *World) checkTickets(u *unit) {
 		billed := t.Energy
 		if t.Corrects != "" {
 			first, _ := u.ticket(t.Corrects)
-			if billed += first.Energy; first.SettledAt == 0 {
-				w.violated("S4", "ticket %s corrects %s, which was not settled", t.ID, t.Corrects)
+			if billed += first.Energy; first.SettledAt == 0 && !first.Adopted {
+				w.violated("S4", "ticket %s corrects %s, which was not settled nor adopted", t.ID, t.Corrects)
 			}
 		}
 		if billed > flowed && !k.meterInexact && !k.storageLost {
@@ -428,6 +431,29 @@ func (w *World) checkAnswer(e *wire.CentralEvent) {
 		w.answers[e.EventID] = e.ReservationID
 	case was != e.ReservationID && !w.answersMayDiffer:
 		w.violated("S9", "request %s is answered with reservation %q, and again with %q", e.MessageID, was, e.ReservationID)
+	}
+}
+
+// checkBilledAgain: S4. A Central publishes no ticket that Kafka holds with another
+// bill: a restored one reads what earlier ones have published.
+func (w *World) checkBilledAgain(m *message) {
+	e, err := wire.DecodeCentralEvent(m.value)
+	t, ok := orders.PublishedTicket(&e)
+	if err != nil || !ok {
+		return
+	}
+	for n := range w.kafka.partitions {
+		for _, before := range w.kafka.log(partition{wire.TopicCentralEvents, n}).messages {
+			if !bytes.Contains(before.value, []byte(t.ID)) {
+				continue
+			}
+			if b, err := wire.DecodeCentralEvent(before.value); err == nil && b.EventID == t.ID {
+				if was, _ := orders.PublishedTicket(&b); was.Energy != t.Energy || was.Cost != t.Cost || was.DurationSec != t.DurationSec || was.Username != t.Username {
+					w.violated("S4", "ticket %s is published with %d Wh, %s and %d s, and was with %d Wh, %s and %d s",
+						t.ID, t.Energy, t.Cost, t.DurationSec, was.Energy, was.Cost, was.DurationSec)
+				}
+			}
+		}
 	}
 }
 

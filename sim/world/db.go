@@ -21,9 +21,11 @@ type database struct {
 	meters   map[connectorKey]ledger.Meter
 	sessions map[charge.SessionID]ledger.Session
 	tickets  map[string]ledger.Ticket
-	gaps     map[string]ledger.Gap
-	alarms   map[string]ledger.Alarm
-	records  map[recordKey]chainLink
+	// Tickets that this database lacks.
+	published map[string]ledger.Ticket
+	gaps      map[string]ledger.Gap
+	alarms    map[string]ledger.Alarm
+	records   map[recordKey]chainLink
 	// Keys of records, in the order in which they were applied.
 	applied []recordKey
 
@@ -96,7 +98,7 @@ func newDatabase() *database {
 	return &database{
 		points: map[charge.CPID]ledger.Point{}, journals: map[journalKey]ledger.Journal{},
 		connectors: map[connectorKey]ledger.Connector{}, meters: map[connectorKey]ledger.Meter{},
-		sessions: map[charge.SessionID]ledger.Session{}, tickets: map[string]ledger.Ticket{}, gaps: map[string]ledger.Gap{},
+		sessions: map[charge.SessionID]ledger.Session{}, tickets: map[string]ledger.Ticket{}, published: map[string]ledger.Ticket{}, gaps: map[string]ledger.Gap{},
 		alarms: map[string]ledger.Alarm{}, records: map[recordKey]chainLink{},
 		reservations: map[charge.ReservationID]orders.Reservation{}, desired: map[desiredKey]orders.Desired{},
 		commands: map[charge.CommandID]orders.Command{}, requests: map[orders.RequestKey]orders.Request{}, offsets: map[partition]cursor{},
@@ -110,6 +112,7 @@ func (db *database) backup() *database {
 	c := *db
 	c.points, c.journals, c.connectors, c.meters = maps.Clone(db.points), maps.Clone(db.journals), maps.Clone(db.connectors), maps.Clone(db.meters)
 	c.sessions, c.tickets, c.gaps, c.alarms = maps.Clone(db.sessions), maps.Clone(db.tickets), maps.Clone(db.gaps), maps.Clone(db.alarms)
+	c.published = maps.Clone(db.published)
 	c.records, c.applied = maps.Clone(db.records), slices.Clone(db.applied)
 	c.reservations, c.desired, c.commands = maps.Clone(db.reservations), maps.Clone(db.desired), maps.Clone(db.commands)
 	c.cards, c.lists = maps.Clone(db.cards), maps.Clone(db.lists)
@@ -135,6 +138,9 @@ func (db *database) saveChange(c ledger.Change) {
 		db.sessions[c.Session.ID] = c.Session
 	case ledger.TicketMade:
 		db.tickets[c.Ticket.ID] = c.Ticket
+		delete(db.published, c.Ticket.ID)
+	case ledger.TicketPublished:
+		db.published[c.Ticket.ID] = c.Ticket
 	case ledger.GapChanged:
 		db.gaps[c.Gap.ID] = c.Gap
 	case ledger.AlarmRaised:

@@ -144,8 +144,7 @@ func (r *centralRun) activate(read charge.Epoch) {
 	r.maybeRaise()
 	r.acknowledgeAll()
 	r.readCommitted(wire.TopicMonitor)
-	r.readCommitted(wire.TopicEvents)
-	r.afterAnswers(r.readCommitted(wire.TopicCentralEvents))
+	r.afterPublished(r.readCommitted(wire.TopicCentralEvents))
 	r.w.kafka.eachPartition(r.alive, func(n int, added bool) {
 		begin := fromEnd
 		if added { // everything in a new partition is new
@@ -163,7 +162,6 @@ func (r *centralRun) activate(read charge.Epoch) {
 			done(true)
 		}))
 	})
-	r.scheduleTick()
 }
 
 // readCommitted reads a topic from the committed offsets, and returns the readers.
@@ -189,16 +187,20 @@ func (r *centralRun) readCommitted(topic string) (all []*reader) {
 	return all
 }
 
-// afterAnswers starts to read drivers' requests once all answers of before are
-// known: a restored Central must not decide again what an earlier one has answered.
-func (r *centralRun) afterAnswers(answers []*reader) {
-	for _, x := range answers {
+// afterPublished starts to read records and drivers' requests once all that was
+// published before is known: a restored Central must not bill again what an earlier
+// one has billed, nor decide again what that one has answered.
+func (r *centralRun) afterPublished(published []*reader) {
+	for _, x := range published {
 		if !x.caughtUp() {
-			r.after(200*time.Millisecond, "answers", func() { r.afterAnswers(answers) })
+			r.after(200*time.Millisecond, "published", func() { r.afterPublished(published) })
 			return
 		}
 	}
+	r.caughtUp = true
+	r.readCommitted(wire.TopicEvents)
 	r.readCommitted(wire.TopicDriverEvents)
+	r.scheduleTick()
 }
 
 // fromEnd starts a reader at the end: only what is new.

@@ -246,8 +246,12 @@ func (u *unit) applyRequest(p *decodedMessage, after charge.Time) {
 }
 
 // applyAnswer applies an event that a Central published, perhaps one whose database
-// is lost: a request that has its answer is not decided again.
+// is lost: a request that has its answer is not decided again, and a session that has
+// its ticket is not billed again.
 func (u *unit) applyAnswer(e *wire.CentralEvent) {
+	if t, ok := orders.PublishedTicket(e); ok && !u.run.w.bug(BugTicketsUnread) {
+		u.addChanges(ledger.ReadPublished(&u.env, t))
+	}
 	if e.MessageID == "" {
 		return
 	}
@@ -348,6 +352,9 @@ func (u *unit) settle(id charge.CPID, session charge.SessionID) {
 	cp := u.chargingPoint(id)
 	link, _ := u.run.live.of(id, u.now)
 	s, _ := u.Session(session)
+	if !u.run.caughtUp {
+		return
+	}
 	changes, err := ledger.Settle(cp, &u.env, session, link == ledger.Offline || cp.Forked())
 	if err != nil {
 		return

@@ -208,11 +208,16 @@ func (k *kafka) sorted() []partition {
 
 // holdsFirstOf reports whether a log still has the first record of a gap.
 func (k *kafka) holdsFirstOf(h *ledger.Gap) bool {
+	return k.holds(recordKey{journalKey{h.CPID, h.Journal}, max(h.First, 1)})
+}
+
+// holds reports whether a log still has a record.
+func (k *kafka) holds(key recordKey) bool {
 	for n := range k.partitions {
 		l := k.log(partition{wire.TopicEvents, n})
 		for i := range l.messages {
 			r, err := wire.DecodeRecord(l.messages[i].value)
-			if err == nil && r.CPID == h.CPID && r.Journal == h.Journal && r.Seq == max(h.First, 1) {
+			if err == nil && r.CPID == key.cp && r.Journal == key.j && r.Seq == key.seq {
 				return true
 			}
 		}

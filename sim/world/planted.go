@@ -58,7 +58,9 @@ const (
 	BugDriversClock   Bug = "request_decided_by_the_drivers_clock"
 	BugRepeatReserves Bug = "repeated_message_id_served_again" // a repeated request is decided again
 	BugAddedUnread    Bug = "added_partition_unread"           // partitions added later are not read
-	BugKeeperDead     Bug = "contactor_stays_closed_when_the_agent_dies"
+	// A restored Central bills sessions again that an earlier one has billed.
+	BugTicketsUnread Bug = "published_tickets_unread"
+	BugKeeperDead    Bug = "contactor_stays_closed_when_the_agent_dies"
 )
 
 // Bugs returns all planted bugs.
@@ -69,5 +71,6 @@ func Bugs() []Bug {
 		BugAckBeforeCommit, BugNoDedupe, BugOffsetOutside, BugOffsetsBlind, BugGapApplied, BugStoredStatus, BugNoFence, BugClaimRaises,
 		BugForgedForks, BugForeignSession,
 		BugDriversClock, BugTicketOutside, BugRepeatReserves, BugKeeperDead, BugAddedUnread,
+		BugTicketsUnread,
 	}
 }

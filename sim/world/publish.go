@@ -165,6 +165,7 @@ func (r *centralRun) produceNext(q *partitionQueue) {
 		if r.w.kafka.refuses(r.central.skew) {
 			return false
 		}
+		r.w.checkBilledAgain(&l.m)
 		r.w.kafka.append(l.topic, l.m)
 		return true
 	}, func(ok bool) {

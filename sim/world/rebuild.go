@@ -33,6 +33,7 @@ func (w *World) checkRebuiltAgent(c *central, a *agent) {
 	db := newDatabase()
 	// Times of Central do not matter for the result, so one is enough.
 	env := db.ledgerEnv(a.id, simulationStart)
+	env.Published = c.db.adopted
 	for _, k := range a.truth.order {
 		in, ok := w.ledgerInput(a, k)
 		if !ok {
@@ -59,6 +60,12 @@ func (w *World) checkRebuiltAgent(c *central, a *agent) {
 	if was, is := hashOf(c, a.id), ledger.Hash([]*ledger.CP{cp}, values(db.sessions), values(db.tickets)); was != is {
 		w.violated("S14", "%s: the ledger rebuilt from its records differs from Central's", a.id)
 	}
+}
+
+// adopted looks up an adopted ticket for a rebuild: its bill is in no record.
+func (db *database) adopted(id string) (ledger.Ticket, bool) {
+	t := db.tickets[id]
+	return t, t.Adopted
 }
 
 // ledgerEnv lets the ledger of one charging point look up rows of db.

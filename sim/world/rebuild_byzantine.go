@@ -33,6 +33,7 @@ func (w *World) checkRebuiltByzantine(c *central, b *byzantineCP) {
 	// The ledger rejects session ids of other charging points, which it looks up in
 	// Central's rows.
 	own := f.env.Session
+	f.env.Published = c.db.adopted
 	f.env.Session = func(id charge.SessionID) (ledger.Session, bool) {
 		if s, ok := own(id); ok {
 			return s, true

@@ -64,7 +64,7 @@ func (r *centralRun) newUnit() *unit {
 	u.env = ledger.Env{
 		// KeepJournals is 1, so that old journals leave memory and are looked up in the
 		// database.
-		Now: u.now, Central: r.epoch, Active: r.active(), Default: t, AdmitNew: true, Session: u.Session, Ticket: u.ticket, HashOf: u.hashOf,
+		Now: u.now, Central: r.epoch, Active: r.active(), Default: t, AdmitNew: true, Session: u.Session, Ticket: u.ticket, Published: u.published, HashOf: u.hashOf,
 		Journal: u.journal, KeepJournals: 1, JournalEnding: u.journalEnding, PrevOf: u.prevOf, Billed: u.billed,
 		Tariff:  func(v charge.TariffVersion) (ledger.Tariff, bool) { return t, v == t.Version },
 		LogRead: func() bool { return r.logReads.Covers(u.cp) },
@@ -252,6 +252,17 @@ func (u *unit) ticket(id string) (ledger.Ticket, bool) {
 		}
 	}
 	t, ok := u.run.central.db.tickets[id]
+	return t, ok
+}
+
+// published looks up a published ticket that the database lacks.
+func (u *unit) published(id string) (ledger.Ticket, bool) {
+	for _, c := range u.changes {
+		if p, ok := c.(ledger.TicketPublished); ok && p.Ticket.ID == id {
+			return p.Ticket, true
+		}
+	}
+	t, ok := u.run.central.db.published[id]
 	return t, ok
 }
 
