@@ -39,7 +39,7 @@ func TestTicketsAreReadBeforeRecords(t *testing.T) {
 		e := orders.TicketEvent(&ledger.Ticket{
 			ID: "t.CP_1-1", SessionID: "CP_1-1", CPID: "CP_1", Connector: 1, Username: "ann", Energy: 2000,
 			Cost: money.Amount{Minor: 77, Currency: "EUR"}, DurationSec: 4, Reason: charge.StopLocal,
-		}, 1)
+		}, charge.SessionLimit{}, 1)
 		raw, err := e.Encode()
 		if err != nil {
 			t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/money"
 	"github.com/carga-ev/carga/internal/wire"
 )
@@ -17,7 +18,7 @@ func ticketEvent(t *testing.T, change func(*ledger.Ticket)) (ledger.Ticket, wire
 		Cost: money.Amount{Minor: 342, Currency: "EUR"}, DurationSec: 131, Reason: "remote",
 	}
 	change(&k)
-	e := orders.TicketEvent(&k, 1_795_341_600_000)
+	e := orders.TicketEvent(&k, charge.SessionLimit{}, 1_795_341_600_000)
 	raw, err := e.Encode()
 	if err != nil {
 		t.Fatal(err)

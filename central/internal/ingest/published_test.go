@@ -37,7 +37,7 @@ func TestARestoredCentralAdoptsAPublishedTicket(t *testing.T) {
 			ID: "t.s1", SessionID: "s1", CPID: "CP_B", Connector: 1, Username: "bob", Energy: 500, Cost: money.Amount{Minor: 123, Currency: "EUR"},
 			DurationSec: 42, Reason: charge.StopRemote,
 		}
-		e := orders.TicketEvent(&published, 1)
+		e := orders.TicketEvent(&published, charge.SessionLimit{}, 1)
 		raw, err := e.Encode()
 		if err != nil {
 			t.Fatal(err)
