@@ -1,6 +1,6 @@
 package ledger
 
-import "fmt"
+import "github.com/carga-ev/carga/internal/reason"
 
 // This file is about tickets that are published and not in the database: those of a
 // run of Central whose database was replaced by an older copy. What its driver got
@@ -22,8 +22,8 @@ func ReadPublished(env *Env, p Ticket) []Change {
 		return nil
 	}
 	f := fold{cp: NewCP(p.CPID), env: env}
-	f.raiseAlarm(AlarmTicket, string(p.SessionID), p.Connector, fmt.Sprintf(
-		"another Central published ticket %s too: %s", p.ID, p.billDiff(&t)))
+	f.raiseAlarm(AlarmTicket, string(p.SessionID), p.Connector,
+		reason.Reason{Code: reason.TicketTwice, Session: string(p.SessionID), Detail: p.billDiff(&t)})
 	return f.emit()
 }
 
@@ -74,8 +74,8 @@ func (f *fold) endAsPublished(s *Session, t, p *Ticket) {
 	f.closeSession(s)
 	f.bill(s, TicketMade{k, true})
 	if k.Energy != t.Energy && !s.Settled {
-		f.raiseAlarm(AlarmTicket, string(s.ID), s.Connector, fmt.Sprintf(
-			"the ticket of session %s was published before this database was restored, and stays; its records state %s", s.ID, t.billDiff(&k)))
+		f.raiseAlarm(AlarmTicket, string(s.ID), s.Connector,
+			reason.Reason{Code: reason.TicketStays, Session: string(s.ID), Detail: t.billDiff(&k)})
 	}
 	f.correct(s, &k)
 }

@@ -103,6 +103,8 @@ const (
 	EnergyTwice       Code = "energy_twice"
 	EnergyUnaccounted Code = "energy_unaccounted"
 	TicketDiffers     Code = "ticket_differs"
+	TicketStays       Code = "ticket_stays"
+	TicketTwice       Code = "ticket_twice"
 	RegisterJumped    Code = "register_jumped"
 	RegisterJumpedIn  Code = "register_jumped_in_session"
 	RegisterReturned  Code = "register_jumped_to_before"
@@ -203,6 +205,8 @@ func texts() map[Code]string {
 		EnergyTwice:       "tickets and sessions hold {energy_wh} Wh more than went through the meter",
 		EnergyUnaccounted: "{energy_wh} Wh went through the meter outside of sessions",
 		TicketDiffers:     "a late record would change the ticket of session {session_id}",
+		TicketStays:       "the ticket of session {session_id} was published before the database was restored, and stays; the records known here state another one",
+		TicketTwice:       "another Central published another ticket of session {session_id} too",
 		RegisterJumped:    "the register went from {from_wh} Wh to {to_wh} Wh, more than can have flowed; the step is not counted",
 		RegisterJumpedIn:  "the register went from {from_wh} Wh to {to_wh} Wh, more than can have flowed; session {session_id} counts it",
 		RegisterReturned: "the register went from {from_wh} Wh to {to_wh} Wh, more than can have flowed; " +

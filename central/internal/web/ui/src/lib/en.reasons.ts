@@ -90,6 +90,8 @@ export const reasons = {
     energy_twice: 'Tickets and sessions hold {energy_wh} more than went through the meter.',
     energy_unaccounted: '{energy_wh} went through the meter outside of sessions.',
     ticket_differs: 'A late record would change the ticket of session {session_id}.',
+    ticket_stays: 'The ticket of session {session_id} was published before the database was restored, and stays. The records that are known here state another one.',
+    ticket_twice: 'Another Central published another ticket of session {session_id} too.',
     register_jumped: 'The register went from {from_wh} to {to_wh}, more than can have flowed; the step is not counted.',
     register_jumped_in_session: 'The register went from {from_wh} to {to_wh}, more than can have flowed; session {session_id} counts it.',
     register_jumped_to_before: 'The register went from {from_wh} to {to_wh}, more than can have flowed; it continues from {energy_wh}, which it showed before.',

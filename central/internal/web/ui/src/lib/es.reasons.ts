@@ -87,6 +87,8 @@ export const reasons: typeof en = {
     energy_twice: 'Los tickets y las sesiones tienen {energy_wh} más de lo que pasó por el contador.',
     energy_unaccounted: 'Pasaron {energy_wh} por el contador fuera de sesiones.',
     ticket_differs: 'Un registro tardío cambiaría el ticket de la sesión {session_id}.',
+    ticket_stays: 'El ticket de la sesión {session_id} se publicó antes de restaurar la base de datos y se mantiene. Los registros conocidos aquí indican otro.',
+    ticket_twice: 'Otra Central también publicó otro ticket de la sesión {session_id}.',
     register_jumped: 'El contador pasó de {from_wh} a {to_wh}, más de lo que pudo fluir; ese salto no se cuenta.',
     register_jumped_in_session: 'El contador pasó de {from_wh} a {to_wh}, más de lo que pudo fluir; la sesión {session_id} lo cuenta.',
     register_jumped_to_before: 'El contador pasó de {from_wh} a {to_wh}, más de lo que pudo fluir; continúa desde {energy_wh}, que mostró antes.',
