@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime/pprof"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -80,17 +79,11 @@ func (o *benchOptions) run(ctx context.Context, c *cobra.Command, _ []string) (e
 	if o.verbose {
 		o.cfg.Log = logs.New(c.ErrOrStderr(), slog.LevelInfo)
 	}
-	if o.profile != "" {
-		file, err := os.Create(o.profile)
-		if err != nil {
-			return fmt.Errorf("--cpuprofile: %w", err)
-		}
-		defer func() { err = errors.Join(err, file.Close()) }()
-		if err := pprof.StartCPUProfile(file); err != nil {
-			return err
-		}
-		defer pprof.StopCPUProfile()
+	endProfile, err := startProfile(o.profile)
+	if err != nil {
+		return err
 	}
+	defer endProfile(&err)
 	// Progress goes to stderr, and the result to stdout, so that --json can be
 	// piped.
 	progress := func(r bench.Row) {

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -30,6 +31,10 @@ type demoOptions struct {
 	verbose bool
 	// noOpen prevents that the page is opened in a browser.
 	noOpen bool
+	// stay is how long vehicles stay; 0: half a minute.
+	stay time.Duration
+	// profile is the file of the CPU profile; "": none.
+	profile string
 }
 
 // newDemoCommand makes `sim demo`.
@@ -55,11 +60,19 @@ func newDemoCommand() *cobra.Command {
 	f.StringVar(&o.cfg.ExternalMQTT, "external-mqtt", "", "use this MQTT broker instead, `tcp://HOST:PORT`")
 	f.StringSliceVar(&o.cfg.ExternalKafka, "external-kafka", nil, "use this Kafka instead, `HOST:PORT`,…")
 	f.IntVar(&o.cfg.Partitions, "partitions", o.cfg.Partitions, "partitions of every topic that is created")
+	f.DurationVar(&o.stay, "stay", 0, "how long vehicles stay, with batteries of real cars; 0: half a minute, with small ones")
 	f.DurationVar(&o.cfg.For, "for", 0, "end after this time, with all sessions settled, and print a summary; 0: run until q or Ctrl-C")
 	f.BoolVar(&o.json, "json", false, "print nothing but the summary, as one JSON object")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "log to stderr too")
 	f.BoolVar(&o.noOpen, "no-open", false, "do not open the page in a browser")
+	f.StringVar(&o.profile, "cpuprofile", "", "write a CPU profile to `FILE`")
 	c.RunE = action(func(ctx context.Context, c *cobra.Command, _ []string) error {
+		if o.stay < 0 {
+			return fail(exitUsage, fmt.Errorf("--stay %v: use 0 or more", o.stay))
+		}
+		if o.stay > 0 {
+			o.cfg.Stay(o.stay)
+		}
 		// Whether a flag was given decides whether its port may be replaced.
 		o.cfg.HTTP.Explicit, o.cfg.MQTT.Explicit, o.cfg.Kafka.Explicit = f.Changed("http"), f.Changed("mqtt"), f.Changed("kafka")
 		return o.run(ctx, c)
@@ -69,10 +82,15 @@ func newDemoCommand() *cobra.Command {
 
 // run runs a demo. The exit code is 0 if it ended as it was asked to, and with
 // --for only if the summary is healthy.
-func (o *demoOptions) run(ctx context.Context, c *cobra.Command) error {
+func (o *demoOptions) run(ctx context.Context, c *cobra.Command) (err error) {
 	if err := o.cfg.Validate(); err != nil {
 		return fail(exitUsage, err)
 	}
+	endProfile, err := startProfile(o.profile)
+	if err != nil {
+		return err
+	}
+	defer endProfile(&err)
 	log, closeLog, err := o.logger(c.ErrOrStderr())
 	if err != nil {
 		return err

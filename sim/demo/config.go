@@ -56,6 +56,17 @@ func DefaultConfig() Config {
 	}
 }
 
+// Stay lets vehicles stay for d or half as long again, instead of half a minute. Their
+// batteries are those of real cars, so that they are not full before: a network as it
+// is in operation, with few starts and ends.
+func (c *Config) Stay(d time.Duration) {
+	c.Visits.Stays = sim.Span{Least: d, Most: d * 3 / 2}
+	c.Vehicles = sim.Vehicles{
+		Least: sim.Vehicle{Capacity: 40_000, Charge: 100, MaxPower: 50_000},
+		Most:  sim.Vehicle{Capacity: 100_000, Charge: 500, MaxPower: 150_000},
+	}
+}
+
 // Limits of a demo on one machine.
 const (
 	maxCPs     = 5_000

@@ -43,7 +43,8 @@ func (d *drivers) runDriver(ctx context.Context, n int) {
 	cfg := driver.DefaultConfig()
 	cfg.Username, cfg.ClientID = driverName(n+1), "carga-demo"
 	log := d.log.With(slog.String("username", string(cfg.Username)))
-	wait := time.Duration(n) * time.Second / 2 // half a second apart at the start
+	// At the start they come half a second apart, and all within a minute.
+	wait := time.Duration(n) * min(time.Second/2, time.Minute/time.Duration(d.count))
 	for {
 		select {
 		case <-ctx.Done():
