@@ -186,8 +186,9 @@ func anonymous(k view.Connector) view.Connector {
 
 // note gives the row i the number of the frame where it differs from the row
 // before, and the older numbers elsewhere; nil is none before. It reports whether
-// it differs at all.
-func (r *row) note(i int, before *row, seq uint64) (changed bool) {
+// it differs at all. Without numbers, those of a row in the same state are as
+// before: a page must not show the energy of one session in another.
+func (r *row) note(i int, before *row, seq uint64, withNumbers bool) (changed bool) {
 	at := func(older uint64, differs bool) uint64 {
 		if differs {
 			changed = true
@@ -207,6 +208,10 @@ func (r *row) note(i int, before *row, seq uint64) (changed bool) {
 			r.cells[n].at = seq
 		}
 		return true
+	}
+	if !withNumbers && r.stateAt != seq {
+		r.cells = before.cells
+		return false
 	}
 	if r.publicAt == seq {
 		r.publicAt = at(before.publicAt, string(before.public) != string(r.public))

@@ -255,7 +255,8 @@ func TestBehindNginx(t *testing.T) {
 		defer func() { _ = res.Body.Close() }()
 		lines := bufio.NewScanner(res.Body)
 		for _, power := range []charge.Watts{7201, 7202, 7203} { // each only once the one before was seen
-			f.live.set(view.Connector{Connector: 1, Status: charge.StatusCharging, SessionID: "s-1", Power: power}, "it charges")
+			session := charge.SessionID(fmt.Sprintf("s-%d", power)) // numbers alone would wait for the tick
+			f.live.set(view.Connector{Connector: 1, Status: charge.StatusCharging, SessionID: session, Power: power}, "it charges")
 			want := fmt.Sprintf(`"w":[%d]`, power)
 			for !strings.Contains(lines.Text(), want) {
 				if !lines.Scan() {

@@ -19,7 +19,7 @@ import (
 
 const (
 	defaultTick      = time.Second
-	minFrameInterval = 100 * time.Millisecond // between a change of a state and its frame, to gather changes
+	minFrameInterval = 200 * time.Millisecond // between a change of a state and its frame, to gather changes
 	quietInterval    = time.Second            // after which a page is sent an empty frame, so that it sees that the stream lives
 	writeTimeout     = 10 * time.Second       // of one frame to one page
 	keepChanges      = time.Minute            // for pages that come back, after the last one left
@@ -107,14 +107,16 @@ func (h *hub) run(ctx context.Context) {
 	defer h.close()
 	ticker := time.NewTicker(h.tick)
 	defer ticker.Stop()
-	for {
+	for numbers := true; ; {
 		changed := h.live.Changed()
-		h.publish()
+		h.publish(numbers)
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
+			numbers = true
 		case <-changed:
+			numbers = false
 			pause := time.NewTimer(minFrameInterval) // gather changes in one frame
 			select {
 			case <-ctx.Done():
@@ -135,14 +137,17 @@ func (h *hub) close() {
 }
 
 // publish makes the next frame if something has changed, and notifies the pages.
-func (h *hub) publish() {
+// Without numbers it is a frame between two ticks, for a change of a state: in a
+// large network there are several each second, and the numbers of all other rows
+// can wait for the tick.
+func (h *hub) publish(numbers bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if len(h.subscribers) == 0 && (h.resting || time.Since(h.leftAt) >= keepChanges) {
 		h.resting = true // the snapshots would be made for nothing
 		return
 	}
-	if h.next() {
+	if h.next(numbers) {
 		h.notify()
 	}
 }
@@ -160,7 +165,9 @@ func (h *hub) notify() {
 
 // next compares the live state with that of the last frame and notes what has
 // changed under the number of the next one. It reports whether anything has.
-func (h *hub) next() bool {
+// Without numbers, books and the numbers of rows whose state is the same are left
+// as they were.
+func (h *hub) next(numbers bool) bool {
 	facts, last := h.live.Facts(h.lastFact)
 	net := h.live.Network()
 	rows := makeRows(&net)
@@ -174,10 +181,13 @@ func (h *hub) next() bool {
 		if h.rowsAt != seq {
 			before = &h.rows[i]
 		}
-		changed = rows[i].note(i, before, seq) || changed
+		changed = rows[i].note(i, before, seq, numbers) || changed
 	}
 	if !sameParts(h.net.Parts, net.Parts) || !sameParts(h.net.Bridges, net.Bridges) {
 		changed, h.partsAt = true, seq
+	}
+	if !numbers {
+		net.Books = h.net.Books
 	}
 	if h.net.Books != net.Books {
 		changed, h.booksAt = true, seq
@@ -270,7 +280,7 @@ func (h *hub) subscribe(to Audience, last string) *subscriber {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.resting {
-		h.next()
+		h.next(true)
 	}
 	r := &subscriber{to: to, wake: make(chan struct{}, 1)}
 	if boot, n, ok := strings.Cut(last, "."); ok && boot == h.boot {

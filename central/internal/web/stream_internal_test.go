@@ -263,8 +263,9 @@ func TestAPageThatComesBackMissesNothing(t *testing.T) {
 					k.Register, k.Power, k.ValuesAt = k.Register+step, charge.Watts(rapid.IntRange(0, 2).Draw(rt, "power")), n.At
 				})
 			}
-			h.publish()
+			h.publish(rapid.Bool().Draw(rt, "tick"))
 		}
+		h.publish(true)
 		for i, a := range audiences {
 			reads[i]()
 			var fresh watcher
@@ -303,7 +304,7 @@ func TestAPageThatMissedTooMuchBeginsAgain(t *testing.T) {
 	for range maxKeptFacts {
 		s.fact("ann")
 	}
-	h.publish()
+	h.publish(true)
 	read, cut = open(t, h, &p, staff)
 	read()
 	cut()
@@ -312,7 +313,7 @@ func TestAPageThatMissedTooMuchBeginsAgain(t *testing.T) {
 	}
 	for range maxKeptFacts + 1 {
 		s.fact("ann")
-		h.publish()
+		h.publish(true)
 	}
 	read, cut = open(t, h, &p, staff)
 	read()
@@ -324,7 +325,7 @@ func TestAPageThatMissedTooMuchBeginsAgain(t *testing.T) {
 		t.Errorf("%d facts of %d bytes are kept", len(h.facts), h.factBytes)
 	}
 	s.change(func(n *view.Network) { n.CPs = append(n.CPs, newScene(3).net.CPs[2]) })
-	h.publish()
+	h.publish(true)
 	read, cut = open(t, h, &p, staff)
 	read()
 	cut()
@@ -369,7 +370,7 @@ func TestADriverSeesNothingOfOthers(t *testing.T) {
 	s.fact("ann")
 	s.fact("bob")
 	s.fact("")
-	h.publish()
+	h.publish(true)
 	read()
 	r = h.subscribe(Audience{Username: "bob"}, "")
 	read()
@@ -388,7 +389,7 @@ func TestADriverSeesNothingOfOthers(t *testing.T) {
 		n.CPs[0].Alarm, n.CPs[0].ReaderTrouble, n.CPs[0].ReaderSince = "another", "another", n.At
 		n.Books.Applied++
 	})
-	h.publish()
+	h.publish(true)
 	if f, _ := h.nextFrame(r); f != nil {
 		t.Errorf("a change that bob may not see is a frame: %s", f.raw)
 	}
@@ -403,7 +404,7 @@ func TestWhatDoesNotChangeIsNotSent(t *testing.T) {
 	h := newHub(s, time.Second, slog.New(slog.DiscardHandler))
 	r := h.subscribe(Audience{Staff: true}, "")
 	next := func() string {
-		h.publish()
+		h.publish(true)
 		f, _ := h.nextFrame(r)
 		if f == nil {
 			return ""
@@ -436,6 +437,38 @@ func TestWhatDoesNotChangeIsNotSent(t *testing.T) {
 		if !strings.HasPrefix(got, step.want) || step.want == "" && got != "" || strings.Count(got, `":`) > 3 && strings.HasPrefix(step.want, `"values"`) && got != step.want {
 			t.Errorf("got %s, want %s", got, step.want)
 		}
+	}
+}
+
+// TestAChangeOfAStateIsSentWithoutTheNumbersOfOthers: a frame between two ticks has
+// the states that changed, with the numbers of their rows; all else waits for the
+// tick.
+func TestAChangeOfAStateIsSentWithoutTheNumbersOfOthers(t *testing.T) {
+	t.Parallel()
+	s := newScene(2)
+	h := newHub(s, time.Second, slog.New(slog.DiscardHandler))
+	var p watcher
+	read, _ := open(t, h, &p, Audience{Staff: true})
+	read()
+	s.change(func(n *view.Network) {
+		n.Books.Applied = 5
+		n.CPs[0].Connectors[0].Power = 70
+		n.CPs[1].Connectors[0].Power, n.CPs[1].Connectors[0].SessionID, n.CPs[1].Connectors[0].Energy = 80, "s-new", 0
+	})
+	h.publish(false)
+	read()
+	if got := fmt.Sprint(p.values[0]["w"], p.values[1]["w"], p.values[1]["e"], strings.Contains(p.rows[1], "s-new"), p.head["books"]); !strings.HasPrefix(got, "0 80 0 true") || strings.Contains(got, `"applied":5`) {
+		t.Errorf("between two ticks the page shows %s", got)
+	}
+	h.publish(true)
+	read()
+	if got := fmt.Sprint(p.values[0]["w"], p.head["books"]); !strings.HasPrefix(got, "70{") || !strings.Contains(got, `"applied":5`) {
+		t.Errorf("after the tick the page shows %s", got)
+	}
+	s.change(func(n *view.Network) { n.CPs[0].Connectors[0].Power, n.Books.Applied = 71, 6 })
+	before := h.seq
+	if h.publish(false); h.seq != before {
+		t.Error("numbers alone are a frame between two ticks")
 	}
 }
 
@@ -511,7 +544,7 @@ func TestAStalledPageDelaysNoOther(t *testing.T) {
 	var early uint64
 	for n := range frames {
 		s.second(random)
-		h.publish()
+		h.publish(true)
 		for range pages {
 			<-arrived
 		}
@@ -628,7 +661,7 @@ func BenchmarkTick(b *testing.B) {
 		b.StopTimer()
 		s.second(random)
 		b.StartTimer()
-		h.publish()
+		h.publish(true)
 		f, _ := h.nextFrame(r)
 		raw, packed, frames = raw+len(f.raw), packed+len(h.packed(f)), frames+1
 	}
@@ -659,7 +692,7 @@ func BenchmarkFiftyPages(b *testing.B) {
 				b.StopTimer()
 				s.second(random)
 				b.StartTimer()
-				h.publish()
+				h.publish(true)
 				for range 50 {
 					<-arrived
 				}
