@@ -1,5 +1,6 @@
 // The present state of the network, as the stream reports it. One small object per
 // connector: a change of one redraws one tile.
+import { untrack } from 'svelte'
 import type { Alarm, Books, Connector, Page, Part, Reason, Ticket } from './api'
 import { get } from './api'
 import { address } from './base'
@@ -57,13 +58,12 @@ type Frame = { at: string; central?: string; demo?: boolean; parts?: Part[]; bri
 export class Row {
   state: RowState = $state.raw() as RowState
   values: Values = $state.raw({ w: 0, e: 0, c: '', r: 0, u: 0, t: 0 })
+  /** Names the connector; it never changes. */
+  readonly key: string
 
   constructor(state: RowState) {
     this.state = state
-  }
-
-  get key(): string {
-    return this.state.cp_id + '.' + this.state.connector
+    this.key = state.cp_id + '.' + state.connector
   }
 }
 
@@ -92,6 +92,20 @@ export function attention(s: RowState, now: number): string {
   return ''
 }
 
+/** The rows together: how many are shown in each state, and those that need attention. */
+export type Overview = { counts: { [state: string]: number }; attention: { row: Row; why: string }[] }
+
+function overview(rows: Row[], now: number): Overview {
+  const o: Overview = { counts: {}, attention: [] }
+  for (const row of rows) {
+    const is = shown(row.state, now)
+    o.counts[is] = (o.counts[is] ?? 0) + 1
+    const why = attention(row.state, now)
+    if (why) o.attention.push({ row, why })
+  }
+  return o
+}
+
 const silence = 2800 // ms without anything received after which Central counts as lost
 const maxFacts = 200
 
@@ -104,6 +118,14 @@ class Live {
   demo = $state(false)
   /** Grows with each change of the state of a row, not of its numbers. */
   version = $state(0)
+  /** Made once for all who show it: each second, and after a change of a state. It follows
+   *  version instead of each row, of which there may be thousands. */
+  overview = $derived.by(() => {
+    void this.version
+    const rows = this.rows
+    const now = clock.now
+    return untrack(() => overview(rows, now))
+  })
   /** "connecting" until the first snapshot, "lost" while Central does not answer. */
   link: 'connecting' | 'live' | 'lost' = $state('connecting')
   /** When something was received last, by Central's clock. */
