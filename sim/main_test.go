@@ -47,6 +47,7 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"demo", "--cps", "none"}, exitUsage, "--cps"},
 		{[]string{"demo", "--cps", "0", "--data", dir}, exitUsage, "--cps 0"},
 		{[]string{"demo", "--data", file}, exitUsage, file},
+		{[]string{"demo", "--stay", "-1s", "--data", dir}, exitUsage, "--stay -1s"},
 		{[]string{"board"}, exitUsage, "socket"},
 		{[]string{"board", "--socket", filepath.Join(dir, "s"), "--connectors", "0"}, exitUsage, "connectors"},
 		{[]string{"board", "--socket", filepath.Join(dir, "s"), "--without", "wheels"}, exitUsage, "ground-fault"},

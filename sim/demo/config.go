@@ -56,9 +56,9 @@ func DefaultConfig() Config {
 	}
 }
 
-// Stay lets vehicles stay for d or half as long again, instead of half a minute. Their
-// batteries are those of real cars, so that they are not full before: a network as it
-// is in operation, with few starts and ends.
+// Stay lets vehicles stay for d or half as long again, instead of half a minute: a
+// network as it is in operation, with few starts and ends. Their batteries are those
+// of real cars, full after eight minutes at the earliest.
 func (c *Config) Stay(d time.Duration) {
 	c.Visits.Stays = sim.Span{Least: d, Most: d * 3 / 2}
 	c.Vehicles = sim.Vehicles{

@@ -252,6 +252,22 @@ func TestBusyPorts(t *testing.T) {
 	}
 }
 
+// TestVehiclesStayAsLongAsWanted: none is full before.
+func TestVehiclesStayAsLongAsWanted(t *testing.T) {
+	t.Parallel()
+	cfg := demo.DefaultConfig()
+	cfg.Stay(5 * time.Minute)
+	if err := cfg.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	smallest, most := cfg.Vehicles.Least, cfg.Vehicles.Most
+	missing := float64(smallest.Capacity) * float64(1000-most.Charge) / 1000
+	full := time.Duration(missing / float64(most.MaxPower) * float64(time.Hour))
+	if cfg.Visits.Stays.Least != 5*time.Minute || full < cfg.Visits.Stays.Most {
+		t.Errorf("a vehicle stays for %v to %v, and may be full after %v", cfg.Visits.Stays.Least, cfg.Visits.Stays.Most, full)
+	}
+}
+
 // TestConfigNamesEveryMistake: all invalid values are reported, by their flags.
 func TestConfigNamesEveryMistake(t *testing.T) {
 	t.Parallel()
