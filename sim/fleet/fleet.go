@@ -83,11 +83,14 @@ func (p *Point) Repair(n charge.ConnectorID) error {
 	return err
 }
 
-// With more than manyPoints the agents' control loops run at slowControl: at
-// the default of 10 ms so many on one machine would use all CPU time.
+// With more than manyPoints the agents' control loops run at slowControl, and the
+// meters are recorded after manyWh instead of fewWh, which is every few seconds at
+// 100 kW: so many on one machine would use all CPU time.
 const (
 	manyPoints  = 50
 	slowControl = 40 * time.Millisecond
+	fewWh       = 100
+	manyWh      = 1000
 )
 
 // New makes the charging points; it starts none. If the folder holds more of
@@ -127,7 +130,7 @@ func newPoint(cfg *Config, n int, r *Registers, log *slog.Logger) (*Point, error
 	a := agentapp.DefaultConfig()
 	a.CPID, a.DataDir, a.MQTT.URL = id, filepath.Join(cfg.Dir, "agents", string(id)), cfg.MQTT
 	// Vehicles charge for minutes: a fault should have records to hit.
-	a.Intervals.MeterRead, a.Intervals.MeterReadWh = 30*time.Second, 100
+	a.Intervals.MeterRead, a.Intervals.MeterReadWh = 30*time.Second, fewWh
 	if cfg.Prefix != "" {
 		a.MQTT.TopicPrefix = cfg.Prefix
 	}
@@ -151,7 +154,7 @@ func newPoint(cfg *Config, n int, r *Registers, log *slog.Logger) (*Point, error
 		a.StopWithin = cfg.StopWithin
 	}
 	if cfg.CPs > manyPoints {
-		a.Intervals.Control = slowControl
+		a.Intervals.Control, a.Intervals.MeterReadWh = slowControl, manyWh
 	}
 	p.agent = agentapp.New(a, deps)
 	return p, nil
