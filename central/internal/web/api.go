@@ -153,11 +153,11 @@ func (s *Server) readRoutes(api huma.API) {
 // streamRoute registers the live stream.
 func (s *Server) streamRoute(api huma.API) {
 	o := op("stream", http.MethodGet, "/stream", "What changes, as it changes: server-sent events", http.StatusOK)
-	o.Description = "Begins with an event snapshot: the parts, the books and a row for each connector. An event delta follows each second, and " +
-		"at once when a state changes: at, and of the rest only what changed. rows are the states of connectors. values has an array for each " +
+	o.Description = "Begins with an event snapshot: the parts, the books and a row for each connector. An event delta follows each second: at, " +
+		"and of the rest only what changed. When a state changes, one follows at once, with the numbers of its row alone. rows are the states of connectors. values has an array for each " +
 		"number, by the index i of the row: w watts, e watt-hours of the session, c its cost, t how long before at the values were received, in ms, " +
 		"u records that are not here yet, r the register when it changed otherwise than by e; a number that did not change is null. facts are " +
-		"events, each once. A frame with at alone follows after 5 s without a change. The event bye announces that Central ends; connect again. " +
+		"events, each once. A frame with at alone follows after 1 s without a change. The event bye announces that Central ends; connect again. " +
 		"A client that sends the id of its last event as Last-Event-ID, or as last, gets what it missed, or a snapshot."
 	o.Responses = map[string]*huma.Response{"200": {
 		Description: "OK",
