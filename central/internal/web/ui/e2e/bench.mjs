@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs'
 import { loadavg, availableParallelism } from 'node:os'
 import { launch, openPage, startDemo } from './demo.mjs'
 
+process.env.READY ??= '300'
 const cps = Number(process.env.CPS ?? 1000)
 const seconds = Number(process.env.DURATION ?? 600)
 const sleep = (s) => new Promise((r) => setTimeout(r, s * 1000))

@@ -7,7 +7,7 @@ import { chromium } from 'playwright-core'
 
 const root = new URL('../../../../../', import.meta.url).pathname
 
-/** Runs bin/sim demo with arguments; url is its link that signs in, mqtt and kafka the addresses of its brokers. */
+/** Runs bin/sim demo with arguments; it may take READY seconds until all is online. url is its link that signs in, mqtt and kafka the addresses of its brokers. */
 export async function startDemo(...args) {
   const data = mkdtempSync(join(tmpdir(), 'carga-e2e-'))
   let child, url, base, mqtt, kafka
@@ -29,7 +29,7 @@ export async function startDemo(...args) {
       child.stdout.on('data', read)
       child.stderr.on('data', read)
       child.on('exit', (code) => reject(new Error(`the demo ended with ${code}: ${printed}`)))
-      setTimeout(() => reject(new Error('the demo printed no link: ' + printed)), 60_000).unref()
+      setTimeout(() => reject(new Error('the demo printed no link: ' + printed)), Number(process.env.READY ?? 60) * 1000).unref()
     })
     base = new URL('/', url).href
     const address = (name) => new RegExp(name + '\\D*(127\\.0\\.0\\.1:\\d+)').exec(printed)?.[1]
