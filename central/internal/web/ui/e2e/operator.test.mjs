@@ -49,6 +49,19 @@ test('a thousand tiles have one tab stop, and arrow keys reach them', async () =
   await close(page)
 })
 
+test('a tile far from the window is its link, and complete when the keyboard reaches it', async () => {
+  const page = await open('', { size: sizes.phone })
+  const links = page.getByRole('link', { name: /^CP_\d+\s*, Connector/ })
+  await links.first().waitFor()
+  const far = page.getByRole('listitem').filter({ has: links }).last()
+  assert.match((await far.innerText()).trim(), /^CP_\d+, Connector 1, [\w ]+$/)
+  await links.first().focus()
+  await page.keyboard.press('End')
+  await far.getByText(/kW/).first().waitFor()
+  assert.ok(await links.last().evaluate((a) => a === document.activeElement), 'it keeps the focus')
+  await close(page)
+})
+
 test('a running session is stopped after its driver and energy were named', async () => {
   const page = await open('')
   await charging(page).first().click()
