@@ -18,23 +18,24 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
+// simulateActions returns what a person can do at a simulated charging point.
+func simulateActions() []string {
+	return []string{
+		string(wire.SimulatePlug), string(wire.SimulateUnplug), string(wire.SimulateFault), string(wire.SimulateRepair), string(wire.SimulateTap),
+	}
+}
+
 // simulate does at a simulated charging point what a person would do there.
 func (r *remote) simulate() *cobra.Command {
-	actions := []string{string(wire.SimulatePlug), string(wire.SimulateUnplug), string(wire.SimulateFault), string(wire.SimulateRepair), string(wire.SimulateTap)}
 	var connector int
 	var fault string
 	var wait time.Duration
 	cmd := &cobra.Command{
 		Use: "simulate CP ACTION", Short: "At a simulated charging point: plug, unplug, fault, repair, or tap with the UID of a card from standard input",
-		ValidArgsFunction: func(c *cobra.Command, args []string, part string) ([]string, cobra.ShellCompDirective) {
-			if len(args) == 0 {
-				return r.completePoints(c, args, part)
-			}
-			return actions, cobra.ShellCompDirectiveNoFileComp
-		},
+		ValidArgsFunction: r.completeSimulate,
 		RunE: func(_ *cobra.Command, args []string) error {
-			if len(args) != 2 || !slices.Contains(actions, args[1]) {
-				return fmt.Errorf("%w: name a charging point and one of %s", command.ErrUsage, strings.Join(actions, ", "))
+			if len(args) != 2 || !slices.Contains(simulateActions(), args[1]) {
+				return fmt.Errorf("%w: name a charging point and one of %s", command.ErrUsage, strings.Join(simulateActions(), ", "))
 			}
 			body := map[string]any{"action": args[1]}
 			if fault != "" {
@@ -56,6 +57,14 @@ func (r *remote) simulate() *cobra.Command {
 	cmd.Flags().StringVar(&fault, "fault", "", "the `FAULT` that fault raises; without it: other")
 	cmd.Flags().DurationVar(&wait, "wait", 30*time.Second, "how long to wait until the charging point has done it; 0 does not wait")
 	return cmd
+}
+
+// completeSimulate completes the charging point, and then the action.
+func (r *remote) completeSimulate(c *cobra.Command, args []string, part string) ([]string, cobra.ShellCompDirective) {
+	if len(args) == 0 {
+		return r.completePoints(c, args, part)
+	}
+	return simulateActions(), cobra.ShellCompDirectiveNoFileComp
 }
 
 // orderOne sends an order of one command and waits for its end.

@@ -244,8 +244,11 @@ func TestCommands(t *testing.T) {
 			n      charge.ConnectorID
 			done   bool
 		}{
-			{nil, 0, false}, {nil, 1, false},
-			{[]bool{false, true}, 0, true}, {[]bool{false, true}, 1, false}, {[]bool{false, true}, 2, true},
+			{nil, 0, false},
+			{nil, 1, false},
+			{[]bool{false, true}, 0, true},
+			{[]bool{false, true}, 1, false},
+			{[]bool{false, true}, 2, true},
 		} {
 			r := start(t, 2, func(c *point.Config, _ *point.Recovered) { c.Lights = row.lights })
 			r.order(row.n, &wire.Identify{})
