@@ -109,6 +109,13 @@ func (k *kafka) set(up bool) {
 	}
 }
 
+// produced returns the ids of the rows that it was given.
+func (k *kafka) produced() []int64 {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.Clone(k.got)
+}
+
 func run(t *testing.T, b *table, k *kafka, allowed func() bool) *outbox.Outbox {
 	t.Helper()
 	o := outbox.New(b, k, b.confirmed, allowed, func() {}, slog.New(slog.DiscardHandler))
@@ -138,8 +145,8 @@ func TestAllRowsArePublishedOnceInOrderAndDeleted(t *testing.T) {
 		b, k := &table{ids: numbers(3000)}, &kafka{up: true}
 		run(t, b, k, func() bool { return true })
 		time.Sleep(5 * time.Second)
-		if b.left() != 0 || !slices.Equal(k.got, numbers(3000)) {
-			t.Errorf("left %d, published %d in order %v; want all 3000", b.left(), len(k.got), slices.IsSorted(k.got))
+		if b.left() != 0 || !slices.Equal(k.produced(), numbers(3000)) {
+			t.Errorf("left %d, published %d in order %v; want all 3000", b.left(), len(k.produced()), slices.IsSorted(k.produced()))
 		}
 	})
 }
@@ -180,8 +187,8 @@ func TestKafkaAwayForEverKeepsMemoryBounded(t *testing.T) {
 		}
 		k.set(true)
 		time.Sleep(5 * time.Second)
-		if b.left() != 0 || !slices.Equal(k.got, numbers(5000)) {
-			t.Errorf("after Kafka was up: left %d, published %d", b.left(), len(k.got))
+		if b.left() != 0 || !slices.Equal(k.produced(), numbers(5000)) {
+			t.Errorf("after Kafka was up: left %d, published %d", b.left(), len(k.produced()))
 		}
 	})
 }
@@ -198,16 +205,16 @@ func TestNothingIsPublishedUnlessActive(t *testing.T) {
 		})
 		o.Wake()
 		synctest.Wait()
-		if len(k.got) != 0 {
-			t.Errorf("published %v while not active", k.got)
+		if len(k.produced()) != 0 {
+			t.Errorf("published %v while not active", k.produced())
 		}
 		mu.Lock()
 		may = true
 		mu.Unlock()
 		o.Wake()
 		synctest.Wait()
-		if !slices.Equal(k.got, numbers(3)) {
-			t.Errorf("published %v, want 1 2 3", k.got)
+		if !slices.Equal(k.produced(), numbers(3)) {
+			t.Errorf("published %v, want 1 2 3", k.produced())
 		}
 	})
 }
@@ -257,9 +264,9 @@ func TestABlockedTopicBlocksNoOther(t *testing.T) {
 		k.mu.Unlock()
 		k.set(true)
 		time.Sleep(5 * time.Second)
-		odd := slices.DeleteFunc(slices.Clone(k.got), func(id int64) bool { return b.topicOf(id) == "even" })
-		if b.left() != 0 || !slices.IsSorted(odd) || len(k.got) != 3002 {
-			t.Errorf("left %d, published %d, in order %v", b.left(), len(k.got), slices.IsSorted(odd))
+		odd := slices.DeleteFunc(k.produced(), func(id int64) bool { return b.topicOf(id) == "even" })
+		if b.left() != 0 || !slices.IsSorted(odd) || len(k.produced()) != 3002 {
+			t.Errorf("left %d, published %d, in order %v", b.left(), len(k.produced()), slices.IsSorted(odd))
 		}
 	})
 }
