@@ -167,7 +167,7 @@ test('who changes a group later sees what was saved meanwhile', async () => {
   const dialog = page.getByRole('dialog')
   await page.getByRole('button', { name: 'Add a group' }).click()
   await dialog.getByLabel('Name').fill('hall')
-  await dialog.getByRole('button', { name: 'Add a group' }).click()
+  await dialog.getByRole('button', { name: 'Add', exact: true }).click()
   await page.getByRole('button', { name: 'Change… hall' }).click()
   await dialog.getByLabel('Name').fill('great hall')
   const { group_id: id, version } = (await demo.api('GET', 'groups')).body.groups[0]

@@ -46,6 +46,9 @@ export class Problem extends Error {
   }
 }
 
+/** What a form finds wrong by itself, in the language of the person. */
+export class Invalid extends Error {}
+
 /** Called when a request is refused without a sign-in. */
 export const onSignedOut = { call: (): void => {} }
 
