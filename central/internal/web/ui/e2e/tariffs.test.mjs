@@ -37,7 +37,7 @@ test('an operator adds a version, sees what it would have meant, and a receipt h
   await page.getByLabel('Name of the version').fill('winter-1')
   await page.getByRole('button', { name: 'New version…' }).click()
   await page.getByRole('dialog').getByRole('button', { name: 'New version' }).click()
-  await page.getByText(/there is a version winter-1/).first().waitFor()
+  await page.getByText(/There is a version of this name already/).first().waitFor()
   await close(page)
 })
 

@@ -1,8 +1,8 @@
 import { Invalid, Problem } from './api'
 import { t } from './i18n.svelte'
 
-// Kinds whose detail names which of many charging points it is.
-const named = ['in_other_group', 'no_safe_current', 'safe_above_limit', 'group_too_large']
+// Kinds whose detail names which of many values or charging points it is.
+const named = ['bad_tariff', 'bad_card', 'bad_group', 'bad_query', 'in_other_group', 'no_safe_current', 'safe_above_limit', 'group_too_large']
 
 /** What a person reads when a request failed: what happened, and what to do next. */
 export function explain(err: unknown): string {
