@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/carga-ev/carga/central/ledger/ledgertest"
 	"github.com/carga-ev/carga/internal/charge"
@@ -21,6 +22,7 @@ type agent struct {
 	waiting map[charge.ConnectorID]*waitingStart // for the plug
 	until   map[charge.ConnectorID]charge.Time   // monotonic end of the reservation held
 	refuse  string                               // rejects RESERVE and START with this reason
+	ahead   time.Duration                        // of its clock
 	list    map[charge.TokenHash]wire.LocalListEntry
 }
 
@@ -76,7 +78,7 @@ func (a *agent) obey(c wire.Command, now charge.Time) {
 		a.central, a.last = c.Central, map[charge.ConnectorID]uint64{}
 	}
 	a.last[c.Connector] = c.N
-	if now > c.ExpiresAt.Add(30_000_000_000) {
+	if now.Add(a.ahead) > c.ExpiresAt.Add(30_000_000_000) {
 		a.finish(c, wire.ResultExpired, "")
 		return
 	}

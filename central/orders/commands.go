@@ -245,7 +245,7 @@ func (x *step) applyResult(p *point, c *Command, state CommandState, refused boo
 			x.listRefused(p, c)
 		}
 	case wire.CommandSetLimit:
-		x.limitResult(c, state, refused)
+		x.limitResult(c, state)
 	case wire.CommandUnlock, wire.CommandReset, wire.CommandIdentify, wire.CommandAuthorize:
 	}
 }

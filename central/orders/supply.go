@@ -86,8 +86,10 @@ func (x *step) saveMember(m GroupMember) {
 	}
 }
 
-// limitResult notes the result of a SET_LIMIT. One that has none may be in force.
-func (x *step) limitResult(c *Command, state CommandState, refused bool) {
+// limitResult notes the result of a SET_LIMIT. One that has none may be in force; one
+// that has another than done is not, also if its charging point, whose clock may be
+// wrong, received it too late.
+func (x *step) limitResult(c *Command, state CommandState) {
 	var o wire.SetLimit
 	if err := json.Unmarshal(c.Data, &o); err != nil {
 		return // cannot happen: it was encoded or decoded by package wire
@@ -95,10 +97,9 @@ func (x *step) limitResult(c *Command, state CommandState, refused bool) {
 	t, g := Target{c.CPID, c.Connector}, supply.Grant{Limit: o.Limit, Until: o.Until}
 	m := x.s.members[t]
 	m.Target = t
-	switch {
-	case state == Done:
+	if state == Done {
 		m.Hold.Confirm(g, m.Safe, x.At)
-	case refused:
+	} else {
 		m.Hold.Refuse(g)
 		x.s.point(c.CPID).notBefore[paceKey{c.Connector, c.Type}] = x.At.Add(retryLater)
 	}

@@ -59,6 +59,24 @@ func last(all []charge.MilliAmps) charge.MilliAmps {
 	return all[len(all)-1]
 }
 
+// TestALimitThatIsTooLateIsNotInForce: a charging point whose clock is ahead does nothing
+// that it is ordered. Its grants do not count, however often they are repeated, and they
+// are not repeated each second.
+func TestALimitThatIsTooLateIsNotInForce(t *testing.T) {
+	t.Parallel()
+	w, _ := newSupply(t, 2, 20_000)
+	w.agents["CP_2"].ahead = time.Hour
+	w.charges("CP_1")
+	w.pass(120_000)
+	if n := len(w.granted(t, "CP_2")); n < 2 || n > 13 {
+		t.Errorf("%d commands in 2 min, want one each 10 s", n)
+	}
+	hold := w.members[orders.Target{CPID: "CP_2", Connector: 1}].Hold
+	if len(hold.Sent) > 1 {
+		t.Errorf("%d grants may be in force, want the last one at most", len(hold.Sent))
+	}
+}
+
 // TestSupplyIsLent: a session gets what the others do not need, after they confirmed
 // less, and not before a restored Central knows all grants.
 func TestSupplyIsLent(t *testing.T) {
