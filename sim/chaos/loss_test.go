@@ -210,7 +210,6 @@ func (l *lossyNetwork) sameAsWithoutLoss(before string) {
 		}
 	}
 	events := map[charge.SessionID]wire.CentralEvent{}
-	again := 0
 	for _, m := range l.readTopic("central-events") {
 		e, err := wire.DecodeCentralEvent(m.Value)
 		l.must(err)
@@ -218,14 +217,13 @@ func (l *lossyNetwork) sameAsWithoutLoss(before string) {
 			continue
 		}
 		e.Timestamp = 0 // of the publication
-		if was, some := events[e.SessionID]; some {
-			if again++; !reflect.DeepEqual(was, e) {
-				l.Errorf("a ticket was published as\n%+v and as\n%+v", was, e)
-			}
+		// What was in the outbox of the backup may be published again.
+		if was, some := events[e.SessionID]; some && !reflect.DeepEqual(was, e) {
+			l.Errorf("a ticket was published as\n%+v and as\n%+v", was, e)
 		}
 		events[e.SessionID] = e
 	}
-	if n := len(l.column(l.Context(), l.Database(), "SELECT 1 FROM sessions")); len(now) != n || len(events) != n || again == 0 {
-		l.Errorf("%d sessions have %d tickets, of which %d were published, %d repeatedly; want one each, and some repeatedly", n, len(now), len(events), again)
+	if n := len(l.column(l.Context(), l.Database(), "SELECT 1 FROM sessions")); len(now) != n || len(events) != n {
+		l.Errorf("%d sessions have %d tickets, of which %d were published; want one each", n, len(now), len(events))
 	}
 }
