@@ -12,11 +12,11 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// newSupply returns a world of charging points with one connector each of 32 A and a
+// newSupply returns a world of two charging points with one connector each of 32 A and a
 // safe current of 6 A, a group of all of them, and a fuse.
-func newSupply(t *testing.T, cps int, fuse charge.MilliAmps) (*world, orders.GroupID) {
+func newSupply(t *testing.T, fuse charge.MilliAmps) (*world, orders.GroupID) {
 	t.Helper()
-	w := newWorld(t, cps, 1, orders.Config{})
+	w := newWorld(t, 2, 1, orders.Config{})
 	g := orders.Group{Name: "hall", Limit: fuse}
 	for id := range w.agents {
 		c := w.CP(id).Connectors[1]
@@ -64,7 +64,7 @@ func last(all []charge.MilliAmps) charge.MilliAmps {
 // are not repeated each second.
 func TestALimitThatIsTooLateIsNotInForce(t *testing.T) {
 	t.Parallel()
-	w, _ := newSupply(t, 2, 20_000)
+	w, _ := newSupply(t, 20_000)
 	w.agents["CP_2"].ahead = time.Hour
 	w.charges("CP_1")
 	w.pass(120_000)
@@ -81,7 +81,7 @@ func TestALimitThatIsTooLateIsNotInForce(t *testing.T) {
 // less, and not before a restored Central knows all grants.
 func TestSupplyIsLent(t *testing.T) {
 	t.Parallel()
-	w, _ := newSupply(t, 2, 20_000)
+	w, _ := newSupply(t, 20_000)
 	w.charges("CP_1")
 	w.pass(10_000)
 	if got := w.granted(t, "CP_2"); last(got) != 0 {
@@ -122,7 +122,7 @@ func TestACentralWhoseClockJumps(t *testing.T) {
 	for name, by := range map[string]time.Duration{"back": -5 * time.Minute, "ahead": 3 * time.Minute, "far ahead": time.Hour} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w, _ := newSupply(t, 2, 20_000)
+			w, _ := newSupply(t, 20_000)
 			w.charges("CP_1")
 			w.pass(charge.Time((supply.Unknown + 20*time.Second).Milliseconds()))
 			if m := w.members[orders.Target{CPID: "CP_1", Connector: 1}]; m.Hold.Confirmed.Limit != 20_000 {
@@ -156,7 +156,7 @@ func TestACentralWhoseClockJumps(t *testing.T) {
 
 func TestGroupsAreRefused(t *testing.T) {
 	t.Parallel()
-	w, id := newSupply(t, 2, 12_000)
+	w, id := newSupply(t, 12_000)
 	for _, c := range []struct {
 		name string
 		g    orders.Group
