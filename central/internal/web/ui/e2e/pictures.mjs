@@ -4,7 +4,7 @@ import { go, launch, openPage, sizes, startDemo } from './demo.mjs'
 
 const folder = new URL('../../../../../docs/img/', import.meta.url).pathname
 mkdirSync(folder, { recursive: true })
-const [demo, browser] = await Promise.all([startDemo('--cps', '24', '--drivers', '10'), launch()])
+const [demo, browser] = await Promise.all([startDemo('--cps', '24', '--drivers', '10', '--stay', '5m'), launch()])
 const take = async (page, name) => {
   await page.evaluate(() => document.fonts.ready)
   await page.screenshot({ path: folder + name + '.png' })
@@ -31,7 +31,7 @@ try {
   const operator = await openPage(browser, { as: demo.admin, size: { width: 1280, height: 860 } })
   await operator.goto(demo.base)
   const enough = (m) => Number(/([\d.]+)\skWh/.exec(document.querySelector('main').textContent)?.[1]) > m
-  await phone.waitForFunction(enough, 0.8, { timeout: 180_000 })
+  await phone.waitForFunction(enough, 0.3, { timeout: 180_000 })
   await take(phone, 'driver-phone')
   await take(tablet, 'monitor-tablet')
   await take(operator, 'operator-grid')
@@ -39,18 +39,12 @@ try {
   await operator.getByRole('heading', { level: 1, name: cp }).waitFor()
   await operator.waitForFunction(() => document.querySelectorAll('canvas').length > 0 && !/Loading…/.test(document.body.innerText))
   await take(operator, 'charging-point')
-  // Cards and groups.
+  // Cards.
   await demo.api('POST', 'cards', { uid: '04A1B2C3D4E5F6', username: 'Marta Soler', label: 'blue key ring', limit_wh: 20000 })
   await demo.api('POST', 'cards', { uid: '0499887766', username: 'Jon Etxebarria' })
   await go(operator, demo.base, 'cards')
   await operator.getByText('blue key ring').waitFor()
   await take(operator, 'cards')
-  const members = (await demo.api('GET', 'network')).body.cps.slice(0, 6).map((c) => c.cp_id)
-  const added = await demo.api('POST', 'groups', { name: 'Car park, level 1', limit_ma: 63000, cps: members })
-  if (added.status !== 201) throw new Error(`the group: ${added.status} ${JSON.stringify(added.body)}`)
-  await go(operator, demo.base, 'groups')
-  await operator.getByRole('heading', { name: 'Car park, level 1' }).waitFor()
-  await take(operator, 'groups')
   await demo.api('POST', 'demo/parts/kafka', { up: false })
   await go(operator, demo.base, 'pipeline')
   await operator.getByText(/Kafka down since/).first().waitFor({ timeout: 20_000 })
