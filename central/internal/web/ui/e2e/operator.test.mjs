@@ -55,6 +55,14 @@ test('a tile far from the window is its link, and complete when the keyboard rea
   await links.first().waitFor()
   const far = page.getByRole('listitem').filter({ has: links }).last()
   assert.match((await far.innerText()).trim(), /^CP_\d+, Connector 1, [\w ]+$/)
+  const beyond = await far.locator('a').evaluate((a) => {
+    const text = a.textContent
+    a.textContent = 'a state of many words '.repeat(9)
+    const width = document.documentElement.scrollWidth - innerWidth
+    a.textContent = text
+    return width
+  })
+  assert.ok(beyond <= 0, `a long text makes the page ${beyond} px too wide`)
   await links.first().focus()
   await page.keyboard.press('End')
   await far.getByText(/kW/).first().waitFor()
