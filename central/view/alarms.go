@@ -73,17 +73,9 @@ type Alarm struct {
 	EndedBy AlarmEnd `json:"ended_by,omitempty" enum:"clear,explain,release,settle,itself,repair"`
 }
 
-// whyOr returns a reason, or of a row of an older version its text.
-func whyOr(why reason.Reason, text string) reason.Reason {
-	if why.Known() {
-		return why
-	}
-	return reason.Words(text)
-}
-
 // AlarmOf shows the alarm with the number n.
 func AlarmOf(n int64, a *ledger.Alarm) Alarm {
-	out := Alarm{ID: n, CPID: a.CPID, Kind: a.Kind, Text: a.Detail, Why: whyOr(a.Why, a.Detail), At: a.At, State: AlarmCleared}
+	out := Alarm{ID: n, CPID: a.CPID, Kind: a.Kind, Text: a.Detail, Why: a.Why.Or(a.Detail), At: a.At, State: AlarmCleared}
 	if !a.Cleared {
 		out.State, out.EndedBy = AlarmOpen, EndOf(a.Kind)
 	}

@@ -340,7 +340,7 @@ func GapOf(n int64, g *ledger.Gap) Gap {
 		missing = append(missing, Range(r))
 	}
 	return Gap{
-		ID: n, CPID: g.CPID, Journal: g.Journal, First: g.First, Last: g.Last, Cause: g.Cause, Detail: g.Detail, Why: whyOr(g.Why, g.Detail), Missing: missing,
+		ID: n, CPID: g.CPID, Journal: g.Journal, First: g.First, Last: g.Last, Cause: g.Cause, Detail: g.Detail, Why: g.Why.Or(g.Detail), Missing: missing,
 		Unaccounted: g.Energy, At: g.DetectedAt, Filled: len(g.Missing) == 0,
 	}
 }

@@ -58,8 +58,16 @@ func (r Reason) IsZero() bool { return r == Reason{} }
 // Known reports whether the codes are in the list of this program. Those of a later
 // version may not be.
 func (r Reason) Known() bool {
-	all := texts()
-	return all[r.Code] != "" && (r.Cause == "" || all[r.Cause] != "")
+	return texts[r.Code] != "" && (r.Cause == "" || texts[r.Cause] != "")
+}
+
+// Or returns the reason if it is known, and otherwise a text that stands beside it: a
+// program of another version, or a row of an older one, may have that alone.
+func (r Reason) Or(text string) Reason {
+	if r.Known() {
+		return r
+	}
+	return Words(text)
 }
 
 // Because returns a reason with its cause, which has no values but Detail, and may
@@ -89,7 +97,6 @@ func (r Reason) String() string {
 	if r.IsZero() {
 		return ""
 	}
-	all := texts()
 	var b strings.Builder
 	if r.Part != "" {
 		b.WriteString(r.Part + ": ")
@@ -97,11 +104,11 @@ func (r Reason) String() string {
 	if r.Bridge != "" {
 		b.WriteString("bridge " + r.Bridge + ": ")
 	}
-	text := all[r.Code]
+	text := texts[r.Code]
 	if r.Code == Reported {
 		text = ""
 	}
-	parts := slices.DeleteFunc([]string{r.fill(text), r.fill(all[r.Cause]), r.Detail}, func(s string) bool { return s == "" })
+	parts := slices.DeleteFunc([]string{r.fill(text), r.fill(texts[r.Cause]), r.Detail}, func(s string) bool { return s == "" })
 	b.WriteString(strings.Join(parts, ": "))
 	if r.More > 0 {
 		fmt.Fprintf(&b, " (and %d more)", r.More)
@@ -131,9 +138,9 @@ func (r Reason) fill(text string) string {
 
 // Join returns the texts of several reasons, as one line.
 func Join(all []Reason) string {
-	texts := make([]string, 0, len(all))
+	words := make([]string, 0, len(all))
 	for _, r := range all {
-		texts = append(texts, r.String())
+		words = append(words, r.String())
 	}
-	return strings.Join(texts, "; ")
+	return strings.Join(words, "; ")
 }

@@ -177,22 +177,13 @@ func because(p view.Part, why ...reason.Reason) view.Part {
 	return p
 }
 
-// given returns a reason in a heartbeat: in words alone if a bridge of another
-// version sent it.
-func given(why reason.Reason, words string) reason.Reason {
-	if why.Known() {
-		return why
-	}
-	return reason.Words(words)
-}
-
 // troublesOf returns the trouble of a bridge that began first; zero if it has none.
 func troublesOf(h *wire.BridgeAlive) (since charge.Time, why reason.Reason) {
 	if len(h.Troubles) == 0 {
 		return 0, reason.Reason{}
 	}
 	first := h.Troubles[0]
-	return first.Since, given(first.Why, first.Reason).With(len(h.Troubles) - 1)
+	return first.Since, first.Why.Or(first.Reason).With(len(h.Troubles) - 1)
 }
 
 // warningsOf returns the warnings of a bridge.
@@ -203,7 +194,7 @@ func warningsOf(h *wire.BridgeAlive) []reason.Reason {
 		if i < len(h.WarningsWhy) {
 			why = h.WarningsWhy[i]
 		}
-		all = append(all, given(why, words))
+		all = append(all, why.Or(words))
 	}
 	return all
 }
@@ -231,7 +222,7 @@ func (l *Live) mqttPart(now charge.Time) view.Part {
 		case mqtt.Up && p.State == view.PartUp:
 			p.Since = max(p.Since, mqtt.Since)
 		case !mqtt.Up && (p.State == view.PartUp || mqtt.Since < p.Since):
-			why := given(mqtt.Why, mqtt.Reason)
+			why := mqtt.Why.Or(mqtt.Reason)
 			if len(l.ways) > 1 {
 				why = why.Of(w.active.Bridge)
 			}
@@ -327,10 +318,10 @@ func (l *Live) bridgeState(name string, now charge.Time) view.Part {
 		return because(p, trouble)
 	case h.StandsBy():
 		p.State, p.Since = view.PartStandby, h.MQTT.Since
-		return because(p, given(h.MQTT.Why, h.MQTT.Reason))
+		return because(p, h.MQTT.Why.Or(h.MQTT.Reason))
 	case !h.MQTT.Up:
 		p.State, p.Since = view.PartDown, h.MQTT.Since
-		return because(p, given(h.MQTT.Why, h.MQTT.Reason))
+		return because(p, h.MQTT.Why.Or(h.MQTT.Reason))
 	}
 	return because(p, warningsOf(h)...)
 }
