@@ -4,13 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/carga-ev/carga/central/internal/client"
 	"github.com/carga-ev/carga/internal/command"
@@ -85,23 +83,8 @@ func (r *remote) orderOne(c *client.Client, cp, path string, body map[string]any
 	return nil
 }
 
-// readUID reads the UID of a card: from a terminal without an echo, otherwise the
-// first line. It is a secret, so it is no argument.
+// readUID reads the UID of a card. It is a secret, so it is no argument.
 func readUID(p *commandLine) (string, error) {
-	if tty, ok := p.Stdin.(*os.File); ok && term.IsTerminal(int(tty.Fd())) {
-		if _, err := fmt.Fprint(p.Stderr, "UID of the card: "); err != nil {
-			return "", err
-		}
-		line, err := term.ReadPassword(int(tty.Fd()))
-		_, _ = fmt.Fprintln(p.Stderr) // the end of the line was not shown
-		return strings.TrimSpace(string(line)), err
-	}
-	if p.Stdin == nil {
-		return "", fmt.Errorf("%w: the UID of the card is read from standard input", command.ErrUsage)
-	}
-	line, err := readLine(p.Stdin)
-	if err != nil {
-		return "", fmt.Errorf("read the UID of the card from standard input: %w", err)
-	}
-	return strings.TrimSpace(line), nil
+	line, err := readSecret(p, "UID of the card", func(tty int) (string, error) { return ask(p, "UID of the card: ", tty) })
+	return strings.TrimSpace(line), err
 }

@@ -181,17 +181,32 @@ func table(to io.Writer, rows [][]string) error {
 // otherwise the first line. It is no argument, since all users of the machine see
 // those.
 func readPassword(p *commandLine) (string, error) {
+	return readSecret(p, "password", func(tty int) (string, error) { return typed(p, tty) })
+}
+
+// readSecret reads a secret: at a terminal by typed, otherwise the first line.
+func readSecret(p *commandLine, what string, typed func(tty int) (string, error)) (string, error) {
 	if tty, ok := p.Stdin.(*os.File); ok && term.IsTerminal(int(tty.Fd())) {
-		return typed(p, int(tty.Fd()))
+		return typed(int(tty.Fd()))
 	}
 	if p.Stdin == nil {
-		return "", fmt.Errorf("%w: the password is read from standard input", command.ErrUsage)
+		return "", fmt.Errorf("%w: the %s is read from standard input", command.ErrUsage, what)
 	}
 	line, err := readLine(p.Stdin)
 	if err != nil {
-		return "", fmt.Errorf("read the password from standard input: %w", err)
+		return "", fmt.Errorf("read the %s from standard input: %w", what, err)
 	}
 	return line, nil
+}
+
+// ask asks for a secret at a terminal, which does not show it.
+func ask(p *commandLine, prompt string, tty int) (string, error) {
+	if _, err := fmt.Fprint(p.Stderr, prompt); err != nil {
+		return "", err
+	}
+	line, err := term.ReadPassword(tty)
+	_, _ = fmt.Fprintln(p.Stderr) // the end of the line was not shown
+	return string(line), err
 }
 
 // readLine reads one line, and not more: byte by byte.
@@ -207,19 +222,15 @@ func readLine(r io.Reader) (string, error) {
 	return line, nil
 }
 
-// typed asks for a password twice, at a terminal, which does not show it.
+// typed asks for a password twice.
 func typed(p *commandLine, tty int) (string, error) {
 	var both [2]string
-	for i, ask := range []string{"New password: ", "Once more: "} {
-		if _, err := fmt.Fprint(p.Stderr, ask); err != nil {
-			return "", err
-		}
-		line, err := term.ReadPassword(tty)
-		_, _ = fmt.Fprintln(p.Stderr) // the end of the line was not shown
+	for i, prompt := range []string{"New password: ", "Once more: "} {
+		line, err := ask(p, prompt, tty)
 		if err != nil {
 			return "", err
 		}
-		both[i] = string(line)
+		both[i] = line
 	}
 	if both[0] != both[1] {
 		return "", errors.New("the two passwords differ")
