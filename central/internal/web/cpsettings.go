@@ -18,6 +18,11 @@ type settingsOutput struct {
 	Body view.CPSettings
 }
 
+// versionOf returns the version that an If-Match names, which its pattern allows.
+func versionOf(ifMatch string) (int64, error) {
+	return strconv.ParseInt(strings.Trim(ifMatch, `"`), 10, 64)
+}
+
 type setInput struct {
 	CPInput
 	IfMatch string `header:"If-Match" required:"true" minLength:"3" maxLength:"32" pattern:"^\"[0-9]{1,18}\"$" doc:"the ETag of the settings that are changed"`
@@ -63,7 +68,7 @@ func (s *Server) settingsRoutes(api huma.API) {
 					return nil, problem("bad_setting", "")
 				}
 			}
-			version, err := strconv.ParseInt(strings.Trim(in.IfMatch, `"`), 10, 64)
+			version, err := versionOf(in.IfMatch)
 			if err != nil {
 				return nil, s.internalError(id, err) // cannot happen: the pattern allows only numbers
 			}

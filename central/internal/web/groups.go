@@ -3,7 +3,6 @@ package web
 import (
 	"context"
 	"net/http"
-	"strconv"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -41,11 +40,6 @@ type GroupInput struct {
 type changeGroupInput struct {
 	GroupInput
 	Body groupBody
-}
-
-// version is the version that If-Match names.
-func (in *GroupInput) version() (int64, error) {
-	return strconv.ParseInt(strings.Trim(in.IfMatch, `"`), 10, 64)
 }
 
 // group returns the group that a body describes.
@@ -87,7 +81,7 @@ func (s *Server) groupRoutes(api huma.API) {
 		if err != nil {
 			return nil, err
 		}
-		if g.Version, err = in.version(); err != nil {
+		if g.Version, err = versionOf(in.IfMatch); err != nil {
 			return nil, s.internalError("change-group", err) // cannot happen: the pattern allows only numbers
 		}
 		g.ID = orders.GroupID(in.ID)
@@ -97,7 +91,7 @@ func (s *Server) groupRoutes(api huma.API) {
 	remove := order("delete-group", "/groups/{id}/delete", "Delete a group: its charging points have their safe current when their grants are over", http.StatusOK)
 	remove.Errors = append(remove.Errors, http.StatusPreconditionFailed)
 	huma.Register(api, remove, func(ctx context.Context, in *GroupInput) (*orderOutput, error) {
-		version, err := in.version()
+		version, err := versionOf(in.IfMatch)
 		if err != nil {
 			return nil, s.internalError("delete-group", err) // cannot happen, as above
 		}
