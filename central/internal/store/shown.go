@@ -97,11 +97,11 @@ func (a Archive) shownSessions(ctx context.Context, rows []ledger.Session) ([]vi
 	if err != nil {
 		return nil, err
 	}
+	env := ledger.Env{Tariff: ledger.Tariffs(tariffs).Find, TariffAt: ledger.Tariffs(tariffs).At}
 	out := make([]view.Session, len(rows))
 	for i := range rows {
 		out[i] = view.SessionOf(&rows[i])
 		out[i].Clock = notes[i]
-		env := ledger.Env{Tariff: ledger.Tariffs(tariffs).Find, TariffAt: ledger.Tariffs(tariffs).At}
 		out[i].ShowLimit(env.TariffOf(rows[i].Tariff, rows[i].AuthorizedAt).Currency)
 	}
 	return out, nil
