@@ -134,7 +134,7 @@ func (r *running) checkReader(now time.Duration) {
 	if now-c.failing < readerLasts {
 		return
 	}
-	reason := strings.ToValidUTF8(err.Error()[:min(len(err.Error()), wire.MaxReaderTrouble)], "")
+	reason := wire.Cut(strings.ToValidUTF8(err.Error(), ""), wire.MaxReaderTrouble)
 	if was == nil {
 		r.logger.Warn("card reader does not answer", logs.Err(err))
 	}

@@ -43,11 +43,9 @@ func (t Time) String() string { return string(t.append(make([]byte, 0, len(timeL
 // append appends t as timeLayout has it. Package time formats only RFC 3339 without a
 // fraction on a short path, and a time is written for each record that passes.
 func (t Time) append(b []byte) []byte {
-	b = t.Std().AppendFormat(b, time.RFC3339)
-	ms := int64(t) % 1000
-	if ms < 0 {
-		ms += 1000
-	}
+	at := t.Std()
+	b = at.AppendFormat(b, time.RFC3339)
+	ms := at.Nanosecond() / int(time.Millisecond)
 	return append(b[:len(b)-1], '.', byte('0'+ms/100), byte('0'+ms/10%10), byte('0'+ms%10), 'Z')
 }
 
