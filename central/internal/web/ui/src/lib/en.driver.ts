@@ -325,6 +325,11 @@ export const monitor = {
     unknown: 'A running charge continues and is counted.',
     waiting: 'An operator must admit it first.',
   },
+  card: {
+    accepted: 'Card accepted',
+    unchecked: 'The card could not be checked. Hold it to the reader again.',
+    refused: (why: string) => `Card not accepted: ${why}`,
+  },
   power: 'Power',
   energy: 'Energy',
   cost: 'Cost',

@@ -326,6 +326,11 @@ export const monitor: typeof en.monitor = {
     unknown: 'Una recarga en curso continúa y se cuenta.',
     waiting: 'Antes debe admitirlo un operador.',
   },
+  card: {
+    accepted: 'Tarjeta aceptada',
+    unchecked: 'No se ha podido comprobar la tarjeta. Acérquela otra vez al lector.',
+    refused: (why) => `Tarjeta no aceptada: ${why}`,
+  },
   power: 'Potencia',
   energy: 'Energía',
   cost: 'Coste',

@@ -32,7 +32,7 @@ export type Values = { w: number; e: number; c: string; r: number; u: number; t:
 export type Fact = {
   n: number
   at: string
-  kind: 'ticket' | 'session' | 'reservation' | 'command' | 'fault' | 'alarm' | 'link' | 'dead_letter'
+  kind: 'ticket' | 'session' | 'reservation' | 'command' | 'card' | 'fault' | 'alarm' | 'link' | 'dead_letter'
   what: string // what happened; of a command the state in which it ended
   text: string // in English
   cp_id?: string
