@@ -44,6 +44,8 @@ type worldOptions struct {
 	trace bool
 	// shrink limits the runs that are spent on making a failed plan smaller.
 	shrink int
+	// profile is the file of a CPU profile; "": none.
+	profile string
 }
 
 // newWorldCommand makes `sim world`.
@@ -68,6 +70,7 @@ func newWorldCommand() *cobra.Command {
 	f.BoolVar(&o.json, "json", false, "print nothing but the summary, as one JSON object")
 	f.BoolVar(&o.trace, "trace", false, "print every event of the one run")
 	f.IntVar(&o.shrink, "shrink", o.shrink, "how many runs may be spent on shrinking a failed one")
+	f.StringVar(&o.profile, "cpuprofile", "", "write a CPU profile to `FILE`")
 	c.RunE = action(o.run)
 	return c
 }
@@ -109,7 +112,7 @@ type worldFailure struct {
 
 // run performs the runs and prints a summary. The exit code is 1 if an
 // invariant was broken; then the first failed run is shrunk and explained.
-func (o *worldOptions) run(ctx context.Context, c *cobra.Command, _ []string) error {
+func (o *worldOptions) run(ctx context.Context, c *cobra.Command, _ []string) (err error) {
 	kinds, err := o.kinds()
 	if err != nil {
 		return fail(exitUsage, err)
@@ -123,6 +126,11 @@ func (o *worldOptions) run(ctx context.Context, c *cobra.Command, _ []string) er
 	if o.bug != "" && !world.Planted() {
 		return fail(exitUsage, errors.New("--bug needs a build with -tags planted"))
 	}
+	end, err := startProfile(o.profile)
+	if err != nil {
+		return fail(exitUsage, err)
+	}
+	defer end(&err)
 	debug.SetGCPercent(400) // runs are short: less garbage collection is worth the memory
 	if o.seeds == 0 && o.years == 0 {
 		return o.one(c.OutOrStdout(), kinds, opts)
