@@ -53,6 +53,13 @@ const (
 	JournalDir = DataDir + "/agent"
 )
 
+// ObserveAddress is where the agent serves its metrics in the machine. Init prints
+// those that begin with ControlMetrics before it stops the agent.
+const (
+	ObserveAddress = "127.0.0.1:9464"
+	ControlMetrics = "carga_agent_control_"
+)
+
 // What init prints on the console begins with ConsolePrefix and the seconds
 // since the kernel started.
 const (

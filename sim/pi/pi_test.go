@@ -24,11 +24,13 @@ import (
 // cp is the charging point in the emulated machine.
 const cp charge.CPID = "PI_001"
 
-// config is the agent's configuration: name, journal, broker's port, board file.
+// config is the agent's configuration: name, journal, broker's port, address of the
+// metrics, board file.
 const config = `cp_id: %s
 data_dir: %s
 mqtt: {url: "tcp://10.0.2.2:%s"}
 policies: {start_delay: 0s}
+observe: {listen: "%s"}
 hardware: {kind: rpi, rpi: {board: %s}}
 `
 
@@ -57,7 +59,7 @@ func TestRaspberryPi(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files := systemFiles(t, s, fmt.Sprintf(config, cp, pi.JournalDir, port, pi.BoardFile))
+	files := systemFiles(t, s, fmt.Sprintf(config, cp, pi.JournalDir, port, pi.ObserveAddress, pi.BoardFile))
 	r := &rig{T: t, site: newSite(newMachine(t, s, files)), network: n}
 	r.first = r.counted()
 
@@ -321,12 +323,27 @@ func (r *rig) print() {
 	}
 	_ = w.Flush() // a Builder does not fail
 	r.Logf("\n%s", b.String())
+	jitter := controlMetrics(r.machine.console())
+	r.Logf("control loop, from its last start on:\n%s", strings.Join(jitter, "\n"))
+	if len(jitter) == 0 {
+		r.Error("the agent has no figures of its control loop")
+	}
 	const most = 20_000 // kB
 	kB := peakMemory(r.machine.console())
 	r.Logf("peak memory of the agent: %d kB", kB)
 	if kB == 0 || kB > most {
 		r.Errorf("peak memory of the agent: %d kB; at most %d are allowed", kB, most)
 	}
+}
+
+// controlMetrics is what init has printed of the agent's figures of its control loop.
+func controlMetrics(console string) (lines []string) {
+	for line := range strings.Lines(console) {
+		if _, value, found := strings.Cut(strings.TrimSpace(line), " "+pi.ControlMetrics); found {
+			lines = append(lines, pi.ControlMetrics+value)
+		}
+	}
+	return lines
 }
 
 // peakMemory is the largest that init has printed, in kB.

@@ -10,8 +10,10 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -226,6 +228,9 @@ func runAgent(kill, power *button) (off bool, err error) {
 				return true, err
 			} else if pressed {
 				off = true
+				for _, line := range controlMetrics() {
+					report("%s", line)
+				}
 				report("stop agent")
 				_ = agent.Process.Signal(syscall.SIGTERM) // likewise
 			}
@@ -246,6 +251,26 @@ func peakMemory(pid int) string {
 		}
 	}
 	return "unknown"
+}
+
+// controlMetrics are the lines of the agent's metrics about its control loop.
+func controlMetrics() (lines []string) {
+	client := http.Client{Timeout: limit}
+	answer, err := client.Get("http://" + pi.ObserveAddress + "/metrics") //nolint:noctx // the client has a limit
+	if err != nil {
+		return []string{err.Error()}
+	}
+	defer func() { _ = answer.Body.Close() }() // it was only read
+	all := bufio.NewScanner(answer.Body)
+	for all.Scan() {
+		if strings.HasPrefix(all.Text(), pi.ControlMetrics) {
+			lines = append(lines, all.Text())
+		}
+	}
+	if err := all.Err(); err != nil {
+		lines = append(lines, err.Error())
+	}
+	return lines
 }
 
 // powerOff writes everything to the card and switches the machine off.
