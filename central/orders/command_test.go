@@ -3,6 +3,7 @@ package orders_test
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/orders"
@@ -59,6 +60,46 @@ func TestSendTimes(t *testing.T) {
 	}
 	if got := w.states(wire.CommandSetAvailability); !slices.Equal(got, []orders.CommandState{orders.Done, orders.Expired}) {
 		t.Fatalf("states: %v", got)
+	}
+}
+
+// A charging point whose clock is ahead answers each command with expired. What stays
+// desired is not sent to it each second, and is reached soon after its clock is right.
+func TestAClockAheadIsNotSentACommandEachSecond(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1, 1, orders.Config{})
+	a := w.withList("CP_1")
+	a.ahead = time.Hour
+	w.operator(orders.OperatorAvailability{Target: one, Available: false})
+	w.issueCard(1, "anna")
+	w.pass(120_000)
+	for _, kind := range []wire.CommandType{wire.CommandSetAvailability, wire.CommandSetLocalList} {
+		if n := len(w.ofType(kind)); n < 2 || n > 13 {
+			t.Errorf("%d of %s in 2 min, want one each 10 s", n, kind)
+		}
+	}
+	a.ahead = 0
+	w.pass(11_000)
+	if w.outlet("CP_1", 1).Available || len(a.list) != 1 {
+		t.Errorf("available %v with %d cards, once its clock is right", w.outlet("CP_1", 1).Available, len(a.list))
+	}
+}
+
+// What answers a person or a card is not repeated by Central, so one that expired
+// refuses none after it.
+func TestAnExpiredAnswerDelaysNoOther(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1, 1, orders.Config{})
+	w.agents["CP_1"].ahead = time.Hour
+	w.issueCard(1, "anna")
+	for range 2 {
+		if got := w.tap(1); got == nil || !got.Allowed {
+			t.Fatalf("a card is answered with %+v", got)
+		}
+		if r := w.operator(orders.OperatorSimulate{Target: one, Order: wire.Simulate{Action: wire.SimulatePlug}}); r.Refused != "" {
+			t.Fatalf("refused: %s", r.Refused)
+		}
+		w.pass(100)
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 // desired state.
 const (
 	retrySoon  = time.Second      // superseded or expired: the desired state was not refused
-	retryLater = 10 * time.Second // availability refused: it stays desired
+	retryLater = 10 * time.Second // refused, or expired by a clock that is ahead: it stays desired
 )
 
 // subject is what a command concerns.
@@ -211,10 +211,27 @@ func (x *step) commandFinished(e RecordReceived, f *wire.CommandFinished) {
 	}
 	x.endCommand(c, state, f.Reason)
 	refused := state == Rejected || state == Failed
-	if state == Superseded || state == Expired {
-		p.notBefore[paceKey{c.Connector, c.Type}] = x.At.Add(retrySoon)
+	if repeated(c.Type) && (state == Superseded || state == Expired) {
+		pause := retrySoon
+		if state == Expired && x.At < c.ExpiresAt { // the charging point's clock is ahead: the next command expires too
+			pause = retryLater
+		}
+		p.notBefore[paceKey{c.Connector, c.Type}] = x.At.Add(pause)
 	}
 	x.applyResult(p, c, state, refused)
+}
+
+// repeated reports whether Central issues commands of a type until a desired state is
+// reached. One of another type answers a person or a card once: it needs no pause, and a
+// pause would refuse the next one.
+func repeated(t wire.CommandType) bool {
+	switch t {
+	case wire.CommandSimulate, wire.CommandUnlock, wire.CommandReset, wire.CommandIdentify, wire.CommandAuthorize:
+		return false
+	case wire.CommandReserve, wire.CommandCancel, wire.CommandStart, wire.CommandStop, wire.CommandSetAvailability,
+		wire.CommandSetLimit, wire.CommandSetLocalList:
+	}
+	return true
 }
 
 // applyResult applies the end of a command to the desired state it was issued for.
