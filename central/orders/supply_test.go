@@ -114,6 +114,26 @@ func TestSupplyIsLent(t *testing.T) {
 	}
 }
 
+// TestAQuietGroupCostsNothing: when nobody charges any more, each connector is left to its
+// safe current. A grant of that much is not renewed: its end changes nothing.
+func TestAQuietGroupCostsNothing(t *testing.T) {
+	t.Parallel()
+	w, _ := newSupply(t, 20_000)
+	w.charges("CP_1")
+	w.pass(2 * charge.Time(supply.Unknown.Milliseconds()))
+	if got := w.granted(t, "CP_1"); last(got) != 20_000 {
+		t.Fatalf("CP_1 was granted %v, want 20000 at last", got)
+	}
+	c := w.CP("CP_1").Connectors[1]
+	c.Session, c.Phase, c.Plugged = "", charge.StatusAvailable, false
+	w.pass(1_200_000)
+	before := len(w.ofType(wire.CommandSetLimit))
+	w.pass(3_600_000)
+	if n := len(w.ofType(wire.CommandSetLimit)) - before; n != 0 {
+		t.Errorf("%d commands in an hour in which nobody charges", n)
+	}
+}
+
 // TestACentralWhoseClockJumps: no grant is trusted to last until its end by the new
 // clock. The lent one is given again before it is over, and nothing above the fuse
 // follows from it meanwhile.

@@ -150,7 +150,7 @@ func (g *group) grant(i int, d *Decision) {
 	h := &m.Hold
 	held := h.Confirmed != Grant{} && len(h.Sent)+len(h.Old) == 0
 	switch {
-	case d.Share == m.Safe && (h.Empty() || held && h.Confirmed.Limit < m.Safe && m.Demand == Idle):
+	case d.Share == m.Safe && (h.Empty() || held && (h.Confirmed.Limit == m.Safe || h.Confirmed.Limit < m.Safe && m.Demand == Idle)):
 		return // it has the safe current, or will have it without a command
 	case held && h.Confirmed.Limit == d.Share && h.Confirmed.Until >= g.now.Add(renew):
 		return

@@ -51,9 +51,22 @@ func (w *World) quiesce() {
 		w.settleOrphans()
 		w.runUntil(w.now + time.Minute)
 	}
+	// A command to a member of a group is possible at any moment: a few more seconds for
+	// what follows from it.
+	for end := w.now + time.Minute; w.failure == nil && w.now < end && w.underWay(); {
+		w.runUntil(w.now + time.Second)
+	}
 	if w.failure == nil {
 		w.checkQuiescent()
 	}
+}
+
+// underWay reports whether a command has no result yet, or a record no acknowledgement.
+func (w *World) underWay() bool {
+	if c := w.activeCentral(); c != nil && len(c.db.commands) > 0 {
+		return true
+	}
+	return slices.ContainsFunc(w.agents, func(a *agent) bool { return a.run != nil && a.run.ready && a.run.view.Delivery.Unacked() > 0 })
 }
 
 // releaseForks releases charging points that are quarantined although there is only
