@@ -11,6 +11,7 @@ export async function startAgent(demo, cp, data, listen) {
     env: {
       ...process.env, CARGA_AGENT_CP_ID: cp, CARGA_AGENT_PLACE: 'Hall 2', CARGA_AGENT_DATA_DIR: data,
       CARGA_AGENT_MQTT__URL: 'tcp://' + demo.mqtt, CARGA_AGENT_OBSERVE__LISTEN: listen, CARGA_AGENT_STOP_WITHIN: '1s',
+      CARGA_AGENT_CARDS__WAIT: '10s', // a busy machine may answer a card later than within 2 s
     },
   })
   const kill = () => child.kill('SIGKILL')
