@@ -7,16 +7,16 @@ import "github.com/carga-ev/carga/internal/charge"
 // and feedback agree again, so only a person clears either. Before the contactor
 // was measured open once, it does not close.
 func (s *State) watchContact(l Limits, in *Inputs) {
-	s.closedAt = s.closedAt.during(in.Commanded, in.Now)
-	s.seenOpen = s.seenOpen || in.open(l)
+	s.ClosedAt = s.ClosedAt.during(in.Commanded, in.Now)
+	s.SeenOpen = s.SeenOpen || in.open(l)
 	differs := !in.ContactIn.NotFitted && !in.ContactIn.bad(l) && in.Closed != in.Commanded
-	s.differsSince = s.differsSince.during(differs, in.Now)
-	if !differs || in.Now-s.differsSince.at <= l.MaxMove {
+	s.DiffersSince = s.DiffersSince.during(differs, in.Now)
+	if !differs || in.Now-s.DiffersSince.At <= l.MaxMove {
 		return
 	}
 	if in.Closed {
-		s.latched = s.latched.With(charge.FaultContactorWelded)
+		s.Latched = s.Latched.With(charge.FaultContactorWelded)
 	} else {
-		s.latched = s.latched.With(charge.FaultContactorStuck)
+		s.Latched = s.Latched.With(charge.FaultContactorStuck)
 	}
 }

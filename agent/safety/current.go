@@ -11,8 +11,8 @@ const MinOffer charge.MilliAmps = 6_000
 
 // offerState is the current that the pilot offers.
 type offerState struct {
-	current charge.MilliAmps
-	at      time.Duration // of its last change
+	Current charge.MilliAmps
+	At      time.Duration // of its last change
 }
 
 // cableBad reports whether the coding of the cable cannot be read, or contradicts
@@ -40,19 +40,19 @@ func (s *State) watchCurrent(l Limits, in *Inputs, v *Verdict) {
 	v.Limit = fitted.Lowest(in.Limit)
 	most, paused := fitted.Current, v.Limit != fitted
 	if in.Fitted.Steered {
-		if s.heat > heatNone {
-			v.Limit = charge.Limit{Current: s.heat.reduce(v.Limit.Current), By: charge.LimitTemperature}
+		if s.Heat > heatNone {
+			v.Limit = charge.Limit{Current: s.Heat.reduce(v.Limit.Current), By: charge.LimitTemperature}
 		}
-		limit, o := v.Limit.Current, &s.offer
-		if limit < o.current || limit > o.current && (!in.Pilot.Plugged() || o.current == 0 || in.Now-o.at >= l.OfferEvery) {
+		limit, o := v.Limit.Current, &s.Offer
+		if limit < o.Current || limit > o.Current && (!in.Pilot.Plugged() || o.Current == 0 || in.Now-o.At >= l.OfferEvery) {
 			*o = offerState{limit, in.Now}
 		}
-		v.Offer, most, paused = o.current, limit, limit < MinOffer
+		v.Offer, most, paused = o.Current, limit, limit < MinOffer
 	}
-	s.paused = s.paused.during(paused, in.Now)
+	s.Paused = s.Paused.during(paused, in.Now)
 	tooHigh := most > 0 && in.Closed && !in.MeterIn.lost(l.MaxMeterAge) && in.Current > (most+500)*11/10
-	if s.over = s.over.during(tooHigh, in.Now); s.over.lasts(in.Now, l.Overcurrent) {
-		s.latched = s.latched.With(charge.FaultOvercurrent)
+	if s.Over = s.Over.during(tooHigh, in.Now); s.Over.lasts(in.Now, l.Overcurrent) {
+		s.Latched = s.Latched.With(charge.FaultOvercurrent)
 	}
 }
 
@@ -63,7 +63,7 @@ func (s *State) whyPaused(l Limits, in *Inputs, v *Verdict) string {
 	switch {
 	case v.Limit.By == charge.LimitTemperature:
 		return ReasonHot
-	case in.Fitted.Steered && in.Commanded && requestsPower(in) && !s.paused.lasts(in.Now, l.Stop):
+	case in.Fitted.Steered && in.Commanded && requestsPower(in) && !s.Paused.lasts(in.Now, l.Stop):
 		return ""
 	}
 	return ReasonLimited

@@ -9,15 +9,15 @@ import (
 // groundState is what the rules remember of a residual current device that can be
 // tested and reset.
 type groundState struct {
-	passed moment        // the last self-test, if it is good for the next closing
-	failed bool          // the last one failed; until a person resets it
-	settle time.Duration // until then a trip is that of the self-test
+	Passed moment        // the last self-test, if it is good for the next closing
+	Failed bool          // the last one failed; until a person resets it
+	Settle time.Duration // until then a trip is that of the self-test
 
-	plugged  bool   // at the last tick
-	tripped  moment // latched; since the trip or the last attempt to reset it
-	released bool   // it ends when the device is no longer tripped
-	retries  int    // automatic resets for this vehicle
-	hard     bool   // there are no more of them
+	Plugged  bool   // at the last tick
+	Tripped  moment // latched; since the trip or the last attempt to reset it
+	Released bool   // it ends when the device is no longer tripped
+	Retries  int    // automatic resets for this vehicle
+	Hard     bool   // there are no more of them
 }
 
 // ignores reports that the device's trip is not one to report as measured: it is
@@ -36,24 +36,24 @@ func (s *State) watchGround(l Limits, in *Inputs, v *Verdict) bool {
 	if !in.Fitted.SelfTest {
 		return true
 	}
-	g := &s.ground
+	g := &s.Ground
 	switch {
 	case in.TestEnded:
-		g.failed, g.passed = !in.TestPassed, moment{in.TestPassed, in.Now}
-		g.settle = in.Now + l.MaxAge
+		g.Failed, g.Passed = !in.TestPassed, moment{in.TestPassed, in.Now}
+		g.Settle = in.Now + l.MaxAge
 	case in.ResetLatch:
-		g.failed = false
+		g.Failed = false
 	}
 	s.watchTrip(l, in, v)
-	if in.Commanded || g.passed.lasts(in.Now, l.TestEvery) {
-		g.passed = moment{}
+	if in.Commanded || g.Passed.lasts(in.Now, l.TestEvery) {
+		g.Passed = moment{}
 	}
-	if g.failed {
+	if g.Failed {
 		v.Faults = v.Faults.With(charge.FaultSelfTest)
 	}
-	idle := in.open(l) && !in.Testing && in.Now >= g.settle
-	v.SelfTest = idle && !g.passed.known && !g.failed && !g.tripped.known
-	return in.Commanded || idle && g.passed.known
+	idle := in.open(l) && !in.Testing && in.Now >= g.Settle
+	v.SelfTest = idle && !g.Passed.Known && !g.Failed && !g.Tripped.Known
+	return in.Commanded || idle && g.Passed.Known
 }
 
 // watchTrip latches a trip of the device. It ends when a person resets it or
@@ -61,31 +61,31 @@ func (s *State) watchGround(l Limits, in *Inputs, v *Verdict) bool {
 // times for one vehicle and never after a trip within TripSettle of closing. In
 // each case the device must no longer be tripped, and is tested again.
 func (s *State) watchTrip(l Limits, in *Inputs, v *Verdict) {
-	g := &s.ground
-	tripped := in.Tripped == charge.FaultGroundFault && !in.TrippedIn.bad(l) && !in.Testing && in.Now >= g.settle
-	person := in.ResetLatch || g.plugged && in.unplugged(l)
+	g := &s.Ground
+	tripped := in.Tripped == charge.FaultGroundFault && !in.TrippedIn.bad(l) && !in.Testing && in.Now >= g.Settle
+	person := in.ResetLatch || g.Plugged && in.unplugged(l)
 	if !in.PilotIn.bad(l) {
-		g.plugged = in.Pilot != charge.PilotA
+		g.Plugged = in.Pilot != charge.PilotA
 	}
 	if person {
-		g.hard, g.retries = false, 0
+		g.Hard, g.Retries = false, 0
 	}
-	if tripped && !g.tripped.known {
-		g.tripped, g.released = moment{true, in.Now}, false
-		g.hard = g.retries >= l.MaxRetries || s.closedAt.known && in.Now-s.closedAt.at < l.TripSettle
+	if tripped && !g.Tripped.Known {
+		g.Tripped, g.Released = moment{true, in.Now}, false
+		g.Hard = g.Retries >= l.MaxRetries || s.ClosedAt.Known && in.Now-s.ClosedAt.At < l.TripSettle
 	}
-	if !g.tripped.known {
+	if !g.Tripped.Known {
 		return
 	}
-	if due := !g.hard && g.tripped.lasts(in.Now, l.RetryTrip); person || due {
+	if due := !g.Hard && g.Tripped.lasts(in.Now, l.RetryTrip); person || due {
 		if !person {
-			g.retries++
-			g.hard = g.retries >= l.MaxRetries
+			g.Retries++
+			g.Hard = g.Retries >= l.MaxRetries
 		}
-		g.tripped.at, g.released, v.ResetTrip = in.Now, true, tripped
+		g.Tripped.At, g.Released, v.ResetTrip = in.Now, true, tripped
 	}
-	if g.released && !tripped {
-		g.tripped, g.passed = moment{}, moment{}
+	if g.Released && !tripped {
+		g.Tripped, g.Passed = moment{}, moment{}
 		return
 	}
 	v.Faults = v.Faults.With(charge.FaultGroundFault)

@@ -44,14 +44,14 @@ func (s *State) watchHeat(l Limits, in *Inputs) {
 		return
 	}
 	if in.ThermalIn.lost(l.MaxThermalAge) {
-		s.heat = max(s.heat, heatQuarter)
+		s.Heat = max(s.Heat, heatQuarter)
 		return
 	}
-	for s.heat > heatNone && in.Temperature < s.heat.from()-heatBack {
-		s.heat--
+	for s.Heat > heatNone && in.Temperature < s.Heat.from()-heatBack {
+		s.Heat--
 	}
-	for s.heat < heatStop && in.Temperature >= (s.heat+1).from() {
-		s.heat++
+	for s.Heat < heatStop && in.Temperature >= (s.Heat+1).from() {
+		s.Heat++
 	}
 }
 

@@ -4,10 +4,10 @@ import "github.com/carga-ev/carga/internal/charge"
 
 // lockState is what the rules remember of the lock of the cable.
 type lockState struct {
-	on      bool   // its command
-	differs moment // it is measured otherwise since
-	failed  bool   // until the vehicle is unplugged, or a reset
-	inF     moment // the pilot is in F since
+	On      bool   // its command
+	Differs moment // it is measured otherwise since
+	Failed  bool   // until the vehicle is unplugged, or a reset
+	InF     moment // the pilot is in F since
 }
 
 // watchLock commands the lock and reports whether the cable is held, so that the
@@ -23,26 +23,26 @@ func (s *State) watchLock(l Limits, in *Inputs, v *Verdict) bool {
 	if !in.Fitted.Lock {
 		return true
 	}
-	k := &s.lock
-	k.inF = k.inF.during(in.Pilot == charge.PilotF && !in.PilotIn.bad(l), in.Now)
+	k := &s.Lock
+	k.InF = k.InF.during(in.Pilot == charge.PilotF && !in.PilotIn.bad(l), in.Now)
 	switch {
 	case in.Offer && in.Pilot.Plugged() && !in.PilotIn.bad(l):
-		k.on = true
-	case !in.Offer && in.open(l) && !s.latched.Has(charge.FaultContactorWelded) && (!k.inF.known || k.inF.lasts(in.Now, l.LockedInF)):
-		k.on = false
+		k.On = true
+	case !in.Offer && in.open(l) && !s.Latched.Has(charge.FaultContactorWelded) && (!k.InF.Known || k.InF.lasts(in.Now, l.LockedInF)):
+		k.On = false
 	}
 	readable := !in.LockIn.bad(l)
-	follows := readable && (k.on && in.Locked || !k.on && in.Unlocked)
-	k.differs = k.differs.during(readable && !follows, in.Now)
+	follows := readable && (k.On && in.Locked || !k.On && in.Unlocked)
+	k.Differs = k.Differs.during(readable && !follows, in.Now)
 	switch {
-	case k.differs.lasts(in.Now, l.MaxLockMove), in.Commanded && readable && !follows:
-		k.failed = true
+	case k.Differs.lasts(in.Now, l.MaxLockMove), in.Commanded && readable && !follows:
+		k.Failed = true
 	case follows && (in.ResetLatch || in.unplugged(l)):
-		k.failed = false
+		k.Failed = false
 	}
-	if k.failed {
+	if k.Failed {
 		v.Faults = v.Faults.With(charge.FaultLock)
 	}
-	v.Lock = k.on
-	return k.on && follows
+	v.Lock = k.On
+	return k.On && follows
 }

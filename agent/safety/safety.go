@@ -152,41 +152,42 @@ func (in *Inputs) open(l Limits) bool {
 
 // moment is an optional time since the boot; the zero value is none.
 type moment struct {
-	known bool
-	at    time.Duration
+	Known bool
+	At    time.Duration
 }
 
 // lasts reports whether the moment is at least d ago.
-func (m moment) lasts(now, d time.Duration) bool { return m.known && now-m.at >= d }
+func (m moment) lasts(now, d time.Duration) bool { return m.Known && now-m.At >= d }
 
 // during keeps the first moment of a condition, and forgets it when the condition
 // does not hold.
 func (m moment) during(holds bool, now time.Duration) moment {
-	if holds && m.known {
+	if holds && m.Known {
 		return m
 	}
 	return moment{holds, now}
 }
 
 // State is what the rules remember from tick to tick. The zero value is the
-// state before the first tick.
+// state before the first tick. Its fields are exported for the flight recorder, which
+// writes them as JSON: only this package reads or changes them.
 //
 // Invariant: a latched fault stays until it is reset.
 type State struct {
-	closeFrom    time.Duration // before it no contactor closes; 0: no tick was made yet
-	badSince     moment        // none while all inputs are good
-	differsSince moment        // feedback and command differ since; none while they agree
-	seenOpen     bool          // in this boot
-	closedAt     moment        // when the contactor was last commanded to close; none: it is not
-	latched      charge.FaultSet
-	resetAt      moment // a person has reset what latched, and a weld may still end
+	CloseFrom    time.Duration // before it no contactor closes; 0: no tick was made yet
+	BadSince     moment        // none while all inputs are good
+	DiffersSince moment        // feedback and command differ since; none while they agree
+	SeenOpen     bool          // in this boot
+	ClosedAt     moment        // when the contactor was last commanded to close; none: it is not
+	Latched      charge.FaultSet
+	ResetAt      moment // a person has reset what latched, and a weld may still end
 
-	lock   lockState
-	ground groundState
-	heat   heatStep
-	offer  offerState
-	paused moment // the limit is too low for a session since
-	over   moment // the current is too high since
+	Lock   lockState
+	Ground groundState
+	Heat   heatStep
+	Offer  offerState
+	Paused moment // the limit is too low for a session since
+	Over   moment // the current is too high since
 }
 
 // Restored is the state before the first tick of a boot that finds faults which an
@@ -198,16 +199,16 @@ func Restored(fitted Fitted, faults charge.FaultSet) State {
 		charge.FaultEmergencyStop, charge.FaultContactorWelded, charge.FaultContactorStuck, charge.FaultOvercurrent,
 	} {
 		if faults.Has(f) {
-			s.latched = s.latched.With(f)
+			s.Latched = s.Latched.With(f)
 		}
 	}
 	if fitted.Lock { // a welded contactor holds the cable
-		s.lock = lockState{failed: faults.Has(charge.FaultLock), on: faults.Has(charge.FaultContactorWelded)}
+		s.Lock = lockState{Failed: faults.Has(charge.FaultLock), On: faults.Has(charge.FaultContactorWelded)}
 	}
 	if fitted.SelfTest {
-		s.ground.failed = faults.Has(charge.FaultSelfTest)
+		s.Ground.Failed = faults.Has(charge.FaultSelfTest)
 		if faults.Has(charge.FaultGroundFault) { // unplugged meanwhile is unplugged
-			s.ground.tripped, s.ground.hard, s.ground.plugged = moment{known: true}, true, true
+			s.Ground.Tripped, s.Ground.Hard, s.Ground.Plugged = moment{Known: true}, true, true
 		}
 	}
 	return s
@@ -252,31 +253,31 @@ func Step(l Limits, s State, in Inputs) (State, Verdict) {
 	tested := s.watchGround(l, &in, &v)
 	s.watchCurrent(l, &in, &v)
 	locked := s.watchLock(l, &in, &v)
-	v.Faults |= s.latched | s.measured(l, &in)
-	s.badSince = s.badSince.during(bad, in.Now)
-	if s.badSince.lasts(in.Now, l.Persist) {
+	v.Faults |= s.Latched | s.measured(l, &in)
+	s.BadSince = s.BadSince.during(bad, in.Now)
+	if s.BadSince.lasts(in.Now, l.Persist) {
 		v.Faults = v.Faults.With(charge.FaultSafetyInput)
 	}
-	if bad || v.Late || s.closeFrom == 0 {
-		s.closeFrom = in.Now + l.Stable
+	if bad || v.Late || s.CloseFrom == 0 {
+		s.CloseFrom = in.Now + l.Stable
 	}
 	switch {
 	case bad:
 		v.Withheld, v.Input = ReasonInput, input
 	case v.Late:
 		v.Withheld = ReasonLate
-	case in.Now < s.closeFrom:
+	case in.Now < s.CloseFrom:
 		v.Withheld = ReasonSettling
 	case in.Now < in.StartAt:
 		v.Withheld = ReasonStart
 	case in.Fitted.Meter && in.MeterIn.lost(l.MaxMeterAge):
 		v.Withheld = ReasonMeter
-	case s.paused.known:
+	case s.Paused.Known:
 		v.Withheld = s.whyPaused(l, &in, &v)
 	}
 	// What waits for a device that is about to move or to be tested is not withheld:
 	// it ends by itself, or becomes a fault.
-	ready := s.seenOpen && tested && locked
+	ready := s.SeenOpen && tested && locked
 	v.Close = in.Permit && v.Withheld == "" && v.Faults.Empty() && ready && requestsPower(&in)
 	return s, v
 }
@@ -286,20 +287,20 @@ func Step(l Limits, s State, in Inputs) (State, Verdict) {
 // open within MaxMove, so that its fault has no gap while it is still welded.
 func (s *State) resetLatches(l Limits, in *Inputs) {
 	if in.ResetLatch {
-		s.latched &= charge.FaultSet(0).With(charge.FaultContactorWelded)
-		s.differsSince, s.resetAt = moment{}, moment{true, in.Now}
+		s.Latched &= charge.FaultSet(0).With(charge.FaultContactorWelded)
+		s.DiffersSince, s.ResetAt = moment{}, moment{true, in.Now}
 	}
-	if s.resetAt.known && in.open(l) {
-		s.latched = s.latched.Without(charge.FaultContactorWelded)
+	if s.ResetAt.Known && in.open(l) {
+		s.Latched = s.Latched.Without(charge.FaultContactorWelded)
 	}
-	if s.resetAt.lasts(in.Now, l.MaxMove) {
-		s.resetAt = moment{}
+	if s.ResetAt.lasts(in.Now, l.MaxMove) {
+		s.ResetAt = moment{}
 	}
 	if in.ResetStop {
-		s.latched = s.latched.Without(charge.FaultEmergencyStop)
+		s.Latched = s.Latched.Without(charge.FaultEmergencyStop)
 	}
 	if in.unplugged(l) {
-		s.latched = s.latched.Without(charge.FaultOvercurrent)
+		s.Latched = s.Latched.Without(charge.FaultOvercurrent)
 	}
 }
 
@@ -333,20 +334,20 @@ func requestsPower(in *Inputs) bool {
 // watchStop latches the emergency stop: after its release a person must reset it.
 func (s *State) watchStop(l Limits, in *Inputs) {
 	if in.Pressed && !in.EStopIn.NotFitted && !in.EStopIn.bad(l) {
-		s.latched = s.latched.With(charge.FaultEmergencyStop)
+		s.Latched = s.Latched.With(charge.FaultEmergencyStop)
 	}
 }
 
 // measured are the faults that hold as long as they are measured.
 func (s *State) measured(l Limits, in *Inputs) charge.FaultSet {
 	var f charge.FaultSet
-	if in.Tripped != "" && !in.TrippedIn.NotFitted && !in.TrippedIn.bad(l) && !s.ground.ignores(in) {
+	if in.Tripped != "" && !in.TrippedIn.NotFitted && !in.TrippedIn.bad(l) && !s.Ground.ignores(in) {
 		f = f.With(in.Tripped)
 	}
 	if (in.Pilot == charge.PilotE || in.Pilot == charge.PilotF) && !in.PilotIn.bad(l) {
 		f = f.With(charge.FaultPilot)
 	}
-	if s.heat == heatStop {
+	if s.Heat == heatStop {
 		f = f.With(charge.FaultOvertemperature)
 	}
 	// Before its first reading the meter is only waited for.

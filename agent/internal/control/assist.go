@@ -32,6 +32,7 @@ type jobKind int
 const (
 	jobTest jobKind = iota
 	jobReset
+	jobTrip
 	// The notes: an output that could not be written.
 	noteContactor
 	noteLock
@@ -50,7 +51,7 @@ func (k jobKind) output() string {
 		return "pilot"
 	case noteKeeper:
 		return "keeper"
-	case jobTest, jobReset:
+	case jobTest, jobReset, jobTrip:
 	}
 	return ""
 }
@@ -75,7 +76,7 @@ func (l *Loop) note(kind jobKind, o *outletState, err error, failed *bool) {
 }
 
 // Assist does for the loop what may take time, until ctx ends: self-tests and resets
-// of residual current devices, and the log. It is one goroutine beside Run.
+// of residual current devices, Tripped, and the log. It is one goroutine beside Run.
 func (l *Loop) Assist(ctx context.Context) {
 	for {
 		select {
@@ -104,6 +105,8 @@ func (l *Loop) do(ctx context.Context, j job) {
 		if err := j.outlet.ground.Reset(); err != nil {
 			l.Log.Error("residual current device not reset", logs.Connector(j.outlet.ID), logs.Err(err))
 		}
+	case jobTrip:
+		l.Tripped(j.outlet.trip(l.limits))
 	case noteContactor, noteLock, noteOffer, noteKeeper:
 		attrs := []any{slog.String("output", j.kind.output()), logs.Err(j.err)}
 		if j.outlet != nil {

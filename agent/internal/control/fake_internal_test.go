@@ -93,6 +93,9 @@ type fakeOutlet struct {
 	testRuns    time.Duration
 	testFails   error
 	tests       int
+	pilotFails  error
+	contactAge  time.Duration
+	tripped     charge.Fault
 	refuse      error // of every output
 }
 
@@ -111,14 +114,18 @@ type (
 	fakeWatchdog  struct{ b *fakeBoard }
 )
 
-func (o *fakeOutlet) Contactor() hal.Contactor                  { return fakeContactor{o} }
-func (o *fakeOutlet) Pilot() hal.Pilot                          { return fakePilot{o} }
-func (o *fakeOutlet) Meter() hal.Meter                          { return fakeMeter{o} }
-func (o *fakeOutlet) Lock() (hal.Lock, error)                   { return fakeLock{o}, nil }
-func (o *fakeOutlet) Proximity() (hal.Proximity, error)         { return fakeCable{o}, nil }
-func (o *fakeOutlet) GroundFault() (hal.GroundFault, error)     { return fakeGround{o}, nil }
-func (o *fakeOutlet) Thermal() (hal.Thermal, error)             { return fakeThermal{o}, nil }
-func (o *fakeOutlet) Tripped() (charge.Fault, hal.Stamp, error) { return "", o.stamp(), nil }
+func (o *fakeOutlet) Contactor() hal.Contactor              { return fakeContactor{o} }
+func (o *fakeOutlet) Pilot() hal.Pilot                      { return fakePilot{o} }
+func (o *fakeOutlet) Meter() hal.Meter                      { return fakeMeter{o} }
+func (o *fakeOutlet) Lock() (hal.Lock, error)               { return fakeLock{o}, nil }
+func (o *fakeOutlet) Proximity() (hal.Proximity, error)     { return fakeCable{o}, nil }
+func (o *fakeOutlet) GroundFault() (hal.GroundFault, error) { return fakeGround{o}, nil }
+func (o *fakeOutlet) Thermal() (hal.Thermal, error)         { return fakeThermal{o}, nil }
+func (o *fakeOutlet) Tripped() (charge.Fault, hal.Stamp, error) {
+	o.b.mu.Lock()
+	defer o.b.mu.Unlock()
+	return o.tripped, o.stamp(), nil
+}
 
 func (k fakeContactor) Set(on bool) error {
 	k.b.mu.Lock()
@@ -139,16 +146,17 @@ func (k fakeContactor) Commanded() bool {
 func (k fakeContactor) Feedback() (hal.ContactState, hal.Stamp, error) {
 	k.b.mu.Lock()
 	defer k.b.mu.Unlock()
+	at := hal.Stamp{Mono: k.b.Mono() - k.contactAge}
 	if k.commanded {
-		return hal.ContactClosed, k.stamp(), nil
+		return hal.ContactClosed, at, nil
 	}
-	return hal.ContactOpen, k.stamp(), nil
+	return hal.ContactOpen, at, nil
 }
 
 func (p fakePilot) State() (charge.PilotState, hal.Stamp, error) {
 	p.b.mu.Lock()
 	defer p.b.mu.Unlock()
-	return p.pilot, p.stamp(), nil
+	return p.pilot, p.stamp(), p.pilotFails
 }
 
 func (p fakePilot) SetAvailable(bool) error { return nil }

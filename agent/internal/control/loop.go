@@ -6,7 +6,8 @@
 // have their commands it allocates nothing. It waits for nothing but its ticker and
 // the inputs, which answer within a tick. What it observes goes to a Reports, which
 // must not block; what it may do comes from Outlet.Permit. What takes time is done
-// by Assist, on a goroutine beside it.
+// by Assist, on a goroutine beside it. So are the trips: the last ticks before the rules
+// opened a contactor or found a fault, which the loop keeps for the flight recorder.
 package control
 
 import (
@@ -35,8 +36,11 @@ type Config struct {
 	// are a lost meter.
 	MeterEvery time.Duration
 	Reports    Reports
-	Beat       func() // called in each tick that is in time
-	Log        *slog.Logger
+	// Tripped gets the last ticks before each trip, and owns them. Assist calls it. nil:
+	// none are kept.
+	Tripped func(safety.Trip)
+	Beat    func() // called in each tick that is in time
+	Log     *slog.Logger
 }
 
 // Loop is the control loop of one board. Each tick it reads all safety inputs,
@@ -70,7 +74,9 @@ type outletState struct {
 	in       safety.Inputs // of this tick
 	verdict  safety.Verdict
 	safety   safety.State
+	before   safety.State // before this tick
 	reported reported
+	trace    *trace // nil: nothing is kept
 
 	writeFailed bool             // the last command of the contactor could not be written
 	locked      bool             // the last command of the lock
@@ -102,7 +108,11 @@ func New(cfg Config) (*Loop, error) {
 		l.limits.MaxMeterAge = 3*cfg.MeterEvery + meterSlack
 	}
 	for _, o := range cfg.Outlets {
-		l.outlets = append(l.outlets, &outletState{Outlet: o, fit: o.fitted(l.info), maxCurrent: l.info.MaxCurrent})
+		s := &outletState{Outlet: o, fit: o.fitted(l.info), maxCurrent: l.info.MaxCurrent}
+		if cfg.Tripped != nil {
+			s.trace = &trace{every: tripEvery * time.Duration(len(cfg.Outlets))}
+		}
+		l.outlets = append(l.outlets, s)
 	}
 	err := errors.Join(
 		fit(&l.estop, "emergency stop", cfg.Board.EStop), fit(&l.keeper, "dead-man device", cfg.Board.Keeper),
@@ -183,6 +193,7 @@ func (l *Loop) tick(now, gap time.Duration) {
 	for _, o := range l.outlets {
 		late = late || o.verdict.Late
 		l.operate(o)
+		l.keep(o)
 		o.reported.report(l.Reports, o.ID, o.in, o.verdict)
 	}
 	if gap > 0 {
@@ -221,7 +232,8 @@ func (l *Loop) decide(now, gap time.Duration) {
 		if !o.in.PilotIn.OK || !o.in.ContactIn.OK && !o.in.ContactIn.NotFitted {
 			unreadable++
 		}
-		o.safety, o.verdict = safety.Step(l.limits, o.safety, o.in)
+		o.before = o.safety
+		o.safety, o.verdict = safety.Step(l.limits, o.before, o.in)
 		if o.verdict.Close != o.in.Commanded || o.writeFailed {
 			l.command(o, o.verdict.Close)
 		}

@@ -66,6 +66,7 @@ type rig struct {
 	loop    *Loop
 	outlets []*Outlet
 	seen    *observed
+	trips   []safety.Trip // guarded by mu
 	stop    func()
 }
 
@@ -84,6 +85,7 @@ func newRig(tb testing.TB, b *fakeBoard, log *slog.Logger) *rig {
 	r.loop, err = New(Config{
 		Board: b, Outlets: r.outlets, Period: 10 * time.Millisecond, Uptime: func() time.Duration { return time.Since(start) + 1 },
 		MeterEvery: time.Second, Reports: r.seen, Beat: func() {}, Log: log,
+		Tripped: func(t safety.Trip) { r.set(func() { r.trips = append(r.trips, t) }) },
 	})
 	if err != nil {
 		tb.Fatal(err)
