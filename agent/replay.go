@@ -16,6 +16,7 @@ import (
 	"github.com/carga-ev/carga/agent/internal/recorder"
 	"github.com/carga-ev/carga/agent/journal"
 	"github.com/carga-ev/carga/agent/point"
+	"github.com/carga-ev/carga/agent/safety"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/process"
 )
@@ -23,8 +24,9 @@ import (
 const replayUsage = `usage: agent replay [--from TIME] [--to TIME] [--all] [--json] DIR|FILE
 
 Shows what happened at a charging point: the inputs that its flight recorder has
-recorded, and what this version of the agent does with them. Exit 1 if that differs
-from what was recorded, or if something cannot be read.
+recorded, and what this version of the agent does with them. Of each trip it shows
+what the control loop measured in the second before. Exit 1 if something differs from
+what was recorded, or cannot be read.
 
 DIR is the agent's data_dir, FILE one *.ring file of it; both may be copies from
 another machine. Nothing is changed, and the agent may be running.
@@ -42,7 +44,7 @@ func runReplay(args []string, stdout, stderr io.Writer) int {
 	}
 	flags.Func("from", "show nothing before this `TIME`, such as 2026-11-30T13:00:00Z", timeFlag(&t.from))
 	flags.Func("to", "show nothing after this `TIME`", timeFlag(&t.to))
-	flags.BoolVar(&t.all, "all", false, "show also steps that did nothing, timers and telemetry")
+	flags.BoolVar(&t.all, "all", false, "show also steps that did nothing, timers and telemetry, and each tick of a trip")
 	flags.BoolVar(&t.json, "json", false, "one JSON object per line")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return process.ExitOK
@@ -55,7 +57,8 @@ func runReplay(args []string, stdout, stderr io.Writer) int {
 	}
 	result, err := replay(flags.Arg(0), t.show)
 	if err == nil && !t.json {
-		_, _ = fmt.Fprintf(t.w, "\n%d steps, %d differences, %d places that cannot be read\n", result.Steps, result.Differences, result.Damaged)
+		_, _ = fmt.Fprintf(t.w, "\n%d steps, %d trips, %d differences, %d places that cannot be read\n",
+			result.Steps, result.Trips, result.Differences, result.Damaged)
 	}
 	if err = errors.Join(err, t.w.Flush()); err != nil {
 		_, _ = fmt.Fprintln(stderr, "agent:", err)
@@ -110,7 +113,7 @@ type timeline struct {
 
 // show prints an item.
 func (t *timeline) show(i recorder.Item) error {
-	timed := i.Event != nil || i.Boot
+	timed := i.Event != nil || i.Trip != nil || i.Boot
 	if timed && (i.Now.Wall < t.from || t.to != 0 && i.Now.Wall > t.to) && i.Difference == "" {
 		return nil
 	}
@@ -132,6 +135,8 @@ func (t *timeline) show(i recorder.Item) error {
 		_, _ = fmt.Fprintf(t.w, "%s %12s  boot\n", i.Now.Wall, uptime(&i))
 	case i.Event != nil:
 		_, _ = fmt.Fprintf(t.w, "%s %12s  %s\n", i.Now.Wall, uptime(&i), words(i.Event))
+	case i.Trip != nil:
+		t.showTrip(&i)
 	}
 	for _, f := range effects {
 		_, _ = fmt.Fprintf(t.w, "%41s %s\n", "→", words(f))
@@ -162,10 +167,11 @@ func (t *timeline) showJSON(i *recorder.Item, effects []point.Effect) error {
 		Boot       bool             `json:"boot,omitempty"`
 		Event      *named           `json:"event,omitempty"`
 		Effects    []named          `json:"effects,omitempty"`
+		Trip       *safety.Trip     `json:"trip,omitempty"`
 		Difference string           `json:"difference,omitempty"`
 	}{
 		File: i.File, CP: i.CP, Journal: i.Journal, Agent: i.Agent, At: i.Now.Wall, UptimeMS: i.Now.At.Milliseconds(),
-		Note: i.Note, Boot: i.Boot, Difference: i.Difference,
+		Note: i.Note, Boot: i.Boot, Trip: i.Trip, Difference: i.Difference,
 	}
 	if i.Event != nil {
 		v.Event = &named{name(i.Event), i.Event}

@@ -21,7 +21,8 @@
 //     keeper;
 //   - the core: owns point.State and performs its effects in order;
 //   - the writer: makes batches durable and saves positions, one at a time;
-//   - the flight recorder: writes what the core did, and is never waited for;
+//   - the flight recorder: writes what the core did and what the control loop measured
+//     before a trip, and is never waited for;
 //   - one meter reader per connector;
 //   - the operator: performs actions at simulated hardware, which take time;
 //   - housekeeping, the health checks and their page;

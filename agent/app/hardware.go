@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/carga-ev/carga/agent/internal/control"
+	"github.com/carga-ev/carga/agent/safety"
 	"github.com/carga-ev/carga/hal"
 	"github.com/carga-ev/carga/hal/rpi"
 	"github.com/carga-ev/carga/hal/sim"
@@ -66,13 +67,23 @@ func (r *running) openDevices() error {
 	if err := errors.Join(r.openReader(), r.openPanel()); err != nil {
 		return err
 	}
-	var err error
-	r.control, err = control.New(control.Config{
+	c := control.Config{
 		Board: r.board, Outlets: r.outlets, Period: r.cfg.Intervals.Control, Uptime: r.clock.at,
 		MeterEvery: r.cfg.Intervals.Meter, Reports: observed{r.inbox},
 		Beat: r.watch.LoopWithin("control", control.HealthyWithin).Beat, Log: r.logger,
-	})
+	}
+	if r.deps.Recorder != nil {
+		c.Tripped = r.tripped
+	}
+	var err error
+	r.control, err = control.New(c)
 	return err
+}
+
+// tripped records a trip of the control loop.
+func (r *running) tripped(t safety.Trip) {
+	now := r.clock.now()
+	r.recorder.Trip(now.Wall.Add(t.Ticks[len(t.Ticks)-1].In.Now-now.At), t)
 }
 
 // awaitOpen waits until every contactor is measured open, so that the registers

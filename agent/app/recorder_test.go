@@ -15,6 +15,7 @@ import (
 	"github.com/carga-ev/carga/agent/journal"
 	"github.com/carga-ev/carga/agent/journal/journaltest"
 	core "github.com/carga-ev/carga/agent/point"
+	"github.com/carga-ev/carga/agent/safety"
 	"github.com/carga-ev/carga/hal/sim"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
@@ -92,19 +93,30 @@ func TestReplayOfASession(t *testing.T) {
 }
 
 // TestReplayExplainsEachOpening: the cause of each opening of the contactor is in the
-// timeline before it, also where the control loop opened by itself.
+// timeline before it. Where the control loop opened by itself there is also what it
+// measured: good until the tick before, and bad in the last one.
 func TestReplayExplainsEachOpening(t *testing.T) {
 	for name, c := range map[string]struct {
 		open func(p *point)
 		want core.Event
+		good func(*safety.Inputs) bool // nil: the control loop did not trip
 	}{
 		"a safety input": {
 			func(p *point) { p.do(p.board.Inject(1, charge.FaultSafetyInput)) },
 			core.PowerWithheld{Connector: 1, Reason: "safety_input", Input: "pilot"},
+			func(in *safety.Inputs) bool { return in.PilotIn.OK && in.Pilot == charge.PilotC },
 		},
-		"a trip":      {func(p *point) { p.do(p.board.Inject(1, charge.FaultGroundFault)) }, core.FaultSeen{Connector: 1, Fault: charge.FaultGroundFault}},
-		"the stop":    {func(p *point) { p.do(p.board.Inject(1, charge.FaultEmergencyStop)) }, core.FaultSeen{Connector: 1, Fault: charge.FaultEmergencyStop}},
-		"the vehicle": {func(p *point) { p.do(p.board.Ask(1, false)) }, core.PilotChanged{Connector: 1, Pilot: charge.PilotB}},
+		"a trip": {
+			func(p *point) { p.do(p.board.Inject(1, charge.FaultGroundFault)) },
+			core.FaultSeen{Connector: 1, Fault: charge.FaultGroundFault},
+			func(in *safety.Inputs) bool { return in.Tripped == "" },
+		},
+		"the stop": {
+			func(p *point) { p.do(p.board.Inject(1, charge.FaultEmergencyStop)) },
+			core.FaultSeen{Connector: 1, Fault: charge.FaultEmergencyStop},
+			func(in *safety.Inputs) bool { return !in.Pressed },
+		},
+		"the vehicle": {func(p *point) { p.do(p.board.Ask(1, false)) }, core.PilotChanged{Connector: 1, Pilot: charge.PilotB}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -122,7 +134,15 @@ func TestReplayExplainsEachOpening(t *testing.T) {
 					time.Sleep(10 * time.Second)
 				})
 				var events []core.Event
+				var trips []safety.Trip
 				if _, err := recorder.Replay(ring, func(i recorder.Item) error {
+					if i.Difference != "" {
+						t.Error(i.Difference)
+					}
+					if i.Trip != nil {
+						trips = append(trips, *i.Trip)
+						return nil
+					}
 					if e, ok := i.Event.(core.PilotChanged); ok {
 						e.NewSession = ""
 						i.Event = e
@@ -136,6 +156,18 @@ func TestReplayExplainsEachOpening(t *testing.T) {
 				opened := slices.Index(events[max(closed, 0):], core.Event(core.ContactChanged{Connector: 1}))
 				if closed < 0 || opened < 0 || !slices.Contains(events[closed:closed+opened], c.want) {
 					t.Errorf("closed at %d, opened %d steps later; no %+v between", closed, opened, c.want)
+				}
+				if (len(trips) == 0) != (c.good == nil) {
+					t.Fatalf("%d trips", len(trips))
+				}
+				if c.good == nil {
+					return
+				}
+				ticks := trips[0].Ticks
+				for i := range ticks {
+					if last := i == len(ticks)-1; c.good(&ticks[i].In) == last || ticks[i].Verdict.Close == last {
+						t.Errorf("tick %d of %d: %+v", i, len(ticks), ticks[i])
+					}
 				}
 			})
 		})

@@ -1,6 +1,7 @@
 // Package recorder is the flight recorder of a charging point: the last hours of the
 // inputs of its core (agent/point), in a ring of files, with a digest of what the
-// core did. Replay runs the same core over them, on any machine.
+// core did, and what the control loop measured before each trip. Replay runs the same
+// core and the same rules (agent/safety) over them, on any machine.
 //
 // The core is pure, so its inputs are enough: its state at the begin of a file, and
 // each event behind it with its time and random number.
@@ -15,9 +16,9 @@
 //
 // # Goroutines
 //
-// The core calls Boot and Step, which never wait: when the queue is full a step is
-// left out and counted. Run encodes and writes. It writes every FlushEvery, at
-// once at a fault, and syncs only then. A disk that cannot be written costs
-// records of the recorder, nothing else: it is retried every RetryEvery, and Trouble
-// reports it.
+// The core calls Boot and Step, and the control loop's Assist calls Trip. They never
+// wait: when its queue is full a step or a trip is left out and counted. Run encodes
+// and writes. It writes every FlushEvery, at once at a fault and a trip, and syncs only
+// then. A disk that cannot be written costs records of the recorder, nothing else: it
+// is retried every RetryEvery, and Trouble reports it.
 package recorder

@@ -28,6 +28,7 @@ type line struct {
 	State json.RawMessage `json:"state,omitempty"` // a point.Snapshot, after the steps before it
 	Lost  uint64          `json:"lost,omitempty"`  // so many steps before the next state are not in the ring
 	Step  *step           `json:"step,omitempty"`
+	Trip  *tripLine       `json:"trip,omitempty"`
 }
 
 // head is what a file is.

@@ -12,6 +12,8 @@ import (
 
 	"github.com/carga-ev/carga/agent/journal"
 	"github.com/carga-ev/carga/agent/point"
+	"github.com/carga-ev/carga/agent/safety"
+	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/logs"
 )
 
@@ -23,28 +25,31 @@ const (
 	RetryEvery = 30 * time.Second
 )
 
-// queued is how many steps may wait to be encoded, and buffered how many bytes to be
-// written.
+// queued is how many steps may wait to be encoded, queuedTrips how many trips, and
+// buffered how many bytes to be written.
 const (
-	queued   = 512
-	buffered = 64 << 10
+	queued      = 512
+	queuedTrips = 4
+	buffered    = 64 << 10
 )
 
 // Recorder records the steps of one boot. Make it with New; a nil one records
-// nothing. Boot and Step belong to the goroutine of the core, Run to another one;
-// the rest may be called from any.
+// nothing. Boot and Step belong to the goroutine of the core, Trip to that of the
+// control loop's Assist, Run to another one; the rest may be called from any.
 type Recorder struct {
 	open func() (journal.FS, error)
 	log  *slog.Logger
 
 	queue chan entry
+	trips chan trip
 	wants atomic.Bool   // a state, with which a file begins
 	lost  atomic.Uint64 // steps that are not in the ring
 	wrote atomic.Uint64 // bytes
 	// trouble is why nothing can be written, and since when; nil: it can.
 	trouble atomic.Pointer[string]
 
-	leftOut uint64 // owned by the core: steps left out since the last entry
+	leftOut  uint64 // owned by the core: steps left out since the last entry
+	leftTrip int    // owned by the caller of Trip: trips left out since the last one
 
 	// What follows is owned by Run.
 	head    head
@@ -74,7 +79,7 @@ type entry struct {
 // again while it fails.
 func New(open func() (journal.FS, error), cfg *point.Config, log *slog.Logger) *Recorder {
 	return &Recorder{
-		open: open, log: log, queue: make(chan entry, queued),
+		open: open, log: log, queue: make(chan entry, queued), trips: make(chan trip, queuedTrips),
 		head: head{Format: format, Agent: cfg.Agent, CP: cfg.CP, Journal: cfg.Journal},
 	}
 }
@@ -106,6 +111,21 @@ func (r *Recorder) Step(now point.Now, e point.Event, effects []point.Effect, s 
 		next.state = new(s.Snapshot())
 	}
 	r.queue <- next
+}
+
+// Trip records a trip of the control loop, and the time of its last tick. It does not
+// wait. The ticks are the recorder's from now on.
+func (r *Recorder) Trip(wall charge.Time, t safety.Trip) {
+	if r == nil {
+		return
+	}
+	t.LeftOut += r.leftTrip
+	select {
+	case r.trips <- trip{wall, t}:
+		r.leftTrip = 0
+	default:
+		r.leftTrip = t.LeftOut + 1
+	}
 }
 
 // Lost is how many steps are not in the ring.
@@ -145,19 +165,30 @@ func (r *Recorder) Run(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
-			for len(r.queue) > 0 {
-				r.write(<-r.queue)
+			r.drain()
+			for len(r.trips) > 0 {
+				r.trip(<-r.trips)
 			}
 			r.end()
 			return
 		case e := <-r.queue:
 			r.write(e)
+		case t := <-r.trips:
+			r.drain() // what came before it
+			r.trip(t)
 		case <-flush.C:
 			r.flush(false)
 			if r.file == nil && !time.Now().Before(r.retryAt) {
 				r.wants.Store(true)
 			}
 		}
+	}
+}
+
+// drain writes what is queued.
+func (r *Recorder) drain() {
+	for len(r.queue) > 0 {
+		r.write(<-r.queue)
 	}
 }
 
@@ -198,10 +229,32 @@ func (r *Recorder) step(e *entry) {
 	case !some:
 		return
 	}
-	r.steps++
 	_, fault := e.event.(point.FaultSeen)
-	if fault || r.buffer.Len() >= buffered {
-		r.flush(fault)
+	r.added(fault)
+}
+
+// trip encodes a trip. It counts as a step.
+func (r *Recorder) trip(t trip) {
+	if r.file == nil {
+		r.miss(1)
+		return
+	}
+	l, err := t.encode()
+	if err == nil {
+		err = appendLine(&r.buffer, &line{Trip: l})
+	}
+	if err != nil {
+		r.fail(fmt.Errorf("encode a trip: %w", err))
+		return
+	}
+	r.added(true)
+}
+
+// added writes the buffer if it must not wait, and asks for the next file.
+func (r *Recorder) added(sync bool) {
+	r.steps++
+	if sync || r.buffer.Len() >= buffered {
+		r.flush(sync)
 	}
 	if r.size+int64(r.buffer.Len())-r.begun >= fileSize && !r.full {
 		r.full = true

@@ -10,10 +10,11 @@ import (
 
 	"github.com/carga-ev/carga/agent/journal"
 	"github.com/carga-ev/carga/agent/point"
+	"github.com/carga-ev/carga/agent/safety"
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// Item is one thing that Replay shows. Only one of Boot, State, Note and Event
+// Item is one thing that Replay shows. Only one of Boot, State, Note, Event and Trip
 // is set.
 type Item struct {
 	File    string
@@ -25,17 +26,19 @@ type Item struct {
 	State bool        // a file begins in the middle of a boot
 	Note  string      // what is not in the ring, and why
 	Event point.Event // of a step
-	Now   point.Now   // of Boot and Event
+	Trip  *safety.Trip
+	Now   point.Now // of Boot and Event, and of the last tick of Trip, without a random number
 
 	Effects []point.Effect // of Boot and Event, by this version
-	// Difference is how they differ from the recorded ones; empty: they do not. After
-	// the first one no step is compared before the next file.
+	// Difference is how they, or the decisions of Trip, differ from the recorded ones;
+	// empty: they do not. After the first one no step is compared before the next file.
 	Difference string
 }
 
 // Result counts what a replay has shown.
 type Result struct {
 	Steps       int
+	Trips       int
 	Differences int
 	Damaged     int // lines or files that cannot be used
 }
@@ -158,6 +161,8 @@ func (p *player) line(l *line) error {
 		return p.state(l.State)
 	case l.Step != nil:
 		return p.step(l.Step)
+	case l.Trip != nil:
+		return p.trip(l.Trip)
 	}
 	return p.damage("a line has nothing that this version knows")
 }
@@ -213,6 +218,22 @@ func (p *player) step(s *step) error {
 	item.Now, item.Event, item.Effects = now, e, p.core.Step(now, e)
 	p.result.Steps++
 	p.compare(&item, s.did)
+	return p.show(item)
+}
+
+// trip replays a trip of the control loop. It has all that this needs, so it is shown
+// where the state of the core is not known too.
+func (p *player) trip(l *tripLine) error {
+	t, err := l.decode()
+	if err != nil {
+		return p.damage(fmt.Sprintf("a trip cannot be used: %v", err))
+	}
+	item := p.item
+	item.Trip, item.Now.Wall, item.Now.At = t, l.Wall, t.Ticks[len(t.Ticks)-1].In.Now
+	p.result.Trips++
+	if item.Difference = difference(t); item.Difference != "" {
+		p.result.Differences++
+	}
 	return p.show(item)
 }
 
