@@ -30,10 +30,10 @@ func newSupply(t *testing.T, fuse charge.MilliAmps) (*world, orders.GroupID) {
 	return w, r.GroupID
 }
 
-// charges makes a session run at a connector, as records would.
-func (w *world) charges(id charge.CPID) {
-	c := w.CP(id).Connectors[1]
-	c.Session, c.Phase, c.Plugged = charge.SessionID("s-"+id), charge.StatusCharging, true
+// charges makes a session run at CP_1, as records would.
+func (w *world) charges() {
+	c := w.CP("CP_1").Connectors[1]
+	c.Session, c.Phase, c.Plugged = "s-1", charge.StatusCharging, true
 }
 
 // granted returns the limits that were sent to a charging point, in order.
@@ -66,7 +66,7 @@ func TestALimitThatIsTooLateIsNotInForce(t *testing.T) {
 	t.Parallel()
 	w, _ := newSupply(t, 20_000)
 	w.agents["CP_2"].ahead = time.Hour
-	w.charges("CP_1")
+	w.charges()
 	w.pass(120_000)
 	if n := len(w.granted(t, "CP_2")); n < 2 || n > 13 {
 		t.Errorf("%d commands in 2 min, want one each 10 s", n)
@@ -82,7 +82,7 @@ func TestALimitThatIsTooLateIsNotInForce(t *testing.T) {
 func TestSupplyIsLent(t *testing.T) {
 	t.Parallel()
 	w, _ := newSupply(t, 20_000)
-	w.charges("CP_1")
+	w.charges()
 	w.pass(10_000)
 	if got := w.granted(t, "CP_2"); last(got) != 0 {
 		t.Fatalf("CP_2 was granted %v, want 0", got)
@@ -114,12 +114,12 @@ func TestSupplyIsLent(t *testing.T) {
 	}
 }
 
-// TestAQuietGroupCostsNothing: when nobody charges any more, each connector is left to its
+// TestAQuietGroupCostsNothing: when no session runs any more, each connector is left to its
 // safe current. A grant of that much is not renewed: its end changes nothing.
 func TestAQuietGroupCostsNothing(t *testing.T) {
 	t.Parallel()
 	w, _ := newSupply(t, 20_000)
-	w.charges("CP_1")
+	w.charges()
 	w.pass(2 * charge.Time(supply.Unknown.Milliseconds()))
 	if got := w.granted(t, "CP_1"); last(got) != 20_000 {
 		t.Fatalf("CP_1 was granted %v, want 20000 at last", got)
@@ -130,7 +130,7 @@ func TestAQuietGroupCostsNothing(t *testing.T) {
 	before := len(w.ofType(wire.CommandSetLimit))
 	w.pass(3_600_000)
 	if n := len(w.ofType(wire.CommandSetLimit)) - before; n != 0 {
-		t.Errorf("%d commands in an hour in which nobody charges", n)
+		t.Errorf("%d commands in an hour without a session", n)
 	}
 }
 
@@ -143,7 +143,7 @@ func TestACentralWhoseClockJumps(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w, _ := newSupply(t, 20_000)
-			w.charges("CP_1")
+			w.charges()
 			w.pass(charge.Time((supply.Unknown + 20*time.Second).Milliseconds()))
 			if m := w.members[orders.Target{CPID: "CP_1", Connector: 1}]; m.Hold.Confirmed.Limit != 20_000 {
 				t.Fatalf("before: %+v", m)
