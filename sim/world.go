@@ -133,7 +133,7 @@ func (o *worldOptions) run(ctx context.Context, c *cobra.Command, _ []string) (e
 	defer end(&err)
 	debug.SetGCPercent(400) // runs are short: less garbage collection is worth the memory
 	if o.seeds == 0 && o.years == 0 {
-		return o.one(c.OutOrStdout(), kinds, opts)
+		return o.one(ctx, c.OutOrStdout(), kinds, opts)
 	}
 	sum := o.many(ctx, c, kinds, opts)
 	if o.json {
@@ -148,7 +148,7 @@ func (o *worldOptions) run(ctx context.Context, c *cobra.Command, _ []string) (e
 		return ctx.Err()
 	}
 	if !o.json {
-		o.explain(c.OutOrStdout(), world.Draw(sum.Failures[0].Seed, kinds), opts)
+		o.explain(ctx, c.OutOrStdout(), world.Draw(sum.Failures[0].Seed, kinds), opts)
 	}
 	return fail(exitFailed, nil)
 }
@@ -169,7 +169,7 @@ func (o *worldOptions) kinds() ([]world.Kind, error) {
 }
 
 // one performs a single run, in full.
-func (o *worldOptions) one(out io.Writer, kinds []world.Kind, opts world.Options) error {
+func (o *worldOptions) one(ctx context.Context, out io.Writer, kinds []world.Kind, opts world.Options) error {
 	p := world.Draw(o.seed, kinds)
 	// The trace is for one run only; shrinking runs without it.
 	if o.trace {
@@ -193,20 +193,20 @@ func (o *worldOptions) one(out io.Writer, kinds []world.Kind, opts world.Options
 		return nil
 	}
 	if !o.json {
-		o.explain(out, p, opts)
+		o.explain(ctx, out, p, opts)
 	}
 	return fail(exitFailed, nil)
 }
 
 // explain shrinks a failed run, and prints its plan and its last events.
-func (o *worldOptions) explain(out io.Writer, p world.Plan, opts world.Options) {
+func (o *worldOptions) explain(ctx context.Context, out io.Writer, p world.Plan, opts world.Options) {
 	r := world.Run(p, opts)
 	if r.Failure == nil {
 		return
 	}
 	_, _ = fmt.Fprintf(out, "\nFAILED %v\nseed %d, commit %s; making it smaller …\n", r.Failure, p.Seed, buildinfo.Version())
 	// The smaller plan still breaks the same check.
-	small, f := world.Shrink(p, opts, r.Failure, o.shrink)
+	small, f := world.Shrink(ctx, p, opts, r.Failure, o.shrink)
 	_, _ = fmt.Fprintf(out, "\n%s\n\nthe last events:\n", small.Describe())
 	for _, line := range world.Tail(small, opts, 40) {
 		_, _ = fmt.Fprintln(out, "  "+line)

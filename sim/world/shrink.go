@@ -1,6 +1,7 @@
 package world
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,12 +11,13 @@ import (
 // Shrink removes parts of a failed plan while the same check still fails, and
 // returns the smaller plan and its failure. It runs at most runs plans. It tries,
 // in this order: steps after the failure, whole kinds of steps, then ranges of
-// steps of decreasing size (delta debugging), and last the size of the network.
-func Shrink(p Plan, o Options, f *ViolationError, runs int) (Plan, *ViolationError) {
+// steps of decreasing size (delta debugging), and last the size of the network. When
+// ctx ends it returns what it has.
+func Shrink(ctx context.Context, p Plan, o Options, f *ViolationError, runs int) (Plan, *ViolationError) {
 	o.Trace = nil
 	failure := func(q Plan) *ViolationError {
 		// Another check would be another bug: only the same one counts.
-		if runs--; runs < 0 {
+		if runs--; runs < 0 || ctx.Err() != nil {
 			return nil
 		}
 		if r := Run(q, o); r.Failure != nil && r.Failure.Check == f.Check {

@@ -160,7 +160,7 @@ func TestShrink(t *testing.T) {
 	if r.Failure == nil {
 		t.Fatal("did not fail")
 	}
-	small, f := world.Shrink(p, o, r.Failure, 200)
+	small, f := world.Shrink(t.Context(), p, o, r.Failure, 200)
 	if f.Check != r.Failure.Check || len(small.Steps) > 2 {
 		t.Errorf("%d steps are left, failing %v", len(small.Steps), f)
 	}
