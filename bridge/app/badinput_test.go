@@ -162,7 +162,7 @@ func badPackets() []badRow {
 		{"1 empty telemetry", letter, "telemetry: is not a JSON object", one("up/telemetry", "")},
 		{"1 empty presence", letter, "presence: is not a JSON object", one("up/presence", "")},
 		{"2 single NUL", letter, "record: is not a JSON object", one("up/event", "\x00")},
-		{"3 32 KiB and 1", letter, "has 32769 bytes; at most 32768 are allowed", one("up/event", strings.Repeat(" ", 32<<10+1))},
+		{"3 32 KiB and 1", letter, "has 32769 bytes; 0 to 32768 are allowed", one("up/event", strings.Repeat(" ", 32<<10+1))},
 		{"3 68 KiB and 1", cutOff, "", func(s *stranger) [][]byte {
 			s.write(publication("cp/CP_X/up/event", 1, false, 7, make([]byte, 68<<10+1)))
 			return nil
@@ -267,7 +267,7 @@ func badRecords() []badRow {
 		{"17 same seq, other bytes", passed, "", record(func(r *wire.Record) { r.UptimeMS = 77 })},
 		{"18 journal changed in mid-session", passed, "", record(func(r *wire.Record) { r.Journal, r.SessionID = "another", "s1" })},
 		{"19 prev wrong", passed, "", record(func(r *wire.Record) { r.Prev = wire.Hash([]byte("nothing")) })},
-		{"19 prev is no hash", letter, "field prev: is not a lower-case hex SHA-256", func(s *stranger) [][]byte {
+		{"19 prev is no hash", letter, "field prev: is not 64 lower-case hex digits", func(s *stranger) [][]byte {
 			return s.publish("cp/CP_X/up/event", bytes.Replace(event("CP_X", 5), []byte(`"prev":""`), []byte(`"prev":"ABC"`), 1))
 		}},
 		{"23 register lower than the last", passed, "", record(func(r *wire.Record) { r.Seq, r.Data = 6, []byte(`{"register_wh":1,"power_w":0}`) })},

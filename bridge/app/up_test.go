@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/carga-ev/carga/bridge/app"
+	"github.com/carga-ev/carga/internal/reason"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -378,12 +379,13 @@ func TestLastDeadLetterIsReported(t *testing.T) {
 		w.startKafka()
 		w.startBridge()
 		w.within(20*time.Second, "both sides are up", func() bool { return w.now().MQTT.Up && w.now().Kafka.Up })
-		if a := w.now(); a.DeadLetters != 0 || a.DeadLetter != "" {
+		if a := w.now(); a.DeadLetters != 0 || a.DeadLetter != "" || !a.DeadLetterWhy.IsZero() {
 			t.Errorf("the heartbeat is %+v", a)
 		}
 		w.publish("CP_A", wire.KindEvent, 1, false, []byte("old tool was here"))
 		w.within(10*time.Second, "it is counted", func() bool { return w.now().DeadLetters == 1 })
-		if a := w.now(); !strings.Contains(a.DeadLetter, "cp/CP_A/up/event: ") || !strings.Contains(a.DeadLetter, "record") {
+		why := reason.OfMessage("record", "", reason.Wrong{Code: reason.JSONNoObject})
+		if a := w.now(); a.DeadLetter != "cp/CP_A/up/event: "+why.String() || a.DeadLetterWhy != why {
 			t.Errorf("the dead letter is reported as %q", a.DeadLetter)
 		}
 	})

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/carga-ev/carga/bridge/route"
+	"github.com/carga-ev/carga/internal/reason"
 )
 
 // Message is a message that the bridge has received. The caller makes it and
@@ -47,7 +48,7 @@ type (
 	// message becomes a dead letter.
 	Refused struct {
 		Message *Message
-		Reason  string
+		Why     reason.Reason
 	}
 
 	// Withdrawn reports that the message will not be written, since the bridge is

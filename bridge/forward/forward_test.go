@@ -11,6 +11,7 @@ import (
 	"github.com/carga-ev/carga/bridge/forward"
 	"github.com/carga-ev/carga/bridge/route"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/reason"
 )
 
 var began = time.Date(2026, 11, 25, 10, 0, 0, 0, time.UTC)
@@ -145,7 +146,7 @@ func TestNothingIsLost(t *testing.T) {
 					if m.Decision.Kind == route.Presence {
 						b.values++
 					}
-					b.perform(b.Step(forward.Refused{Message: m, Reason: "too large"}))
+					b.perform(b.Step(forward.Refused{Message: m, Why: tooLarge}))
 				}
 			case 8:
 				b.reconnect()
@@ -277,6 +278,12 @@ func TestARepeatedEventIsHeldOnce(t *testing.T) {
 	}
 }
 
+// Why Kafka refuses a message, and why it is a dead letter then.
+var (
+	tooLarge = reason.Reason{Code: reason.RecordTooLarge}
+	refused  = reason.Reason{Code: reason.KafkaRefuses, Cause: reason.RecordTooLarge}
+)
+
 // TestRefusedByKafka: the message becomes a dead letter, and is acknowledged when
 // Kafka has that, or refuses even that.
 func TestRefusedByKafka(t *testing.T) {
@@ -286,16 +293,16 @@ func TestRefusedByKafka(t *testing.T) {
 			s := forward.New(forward.Limits{Messages: 9, Bytes: 1 << 20}, route.Router{Kafka: route.DefaultTopics()})
 			m := message(1, kind, "A", 1)
 			s.Step(forward.Received{Message: m})
-			e := s.Step(forward.Refused{Message: m, Reason: "too large"})
-			if e.Write != m || m.Decision.Kind != route.DeadLetter || m.Decision.Reason != "refused by Kafka: too large" || e.Acknowledge != 0 {
+			e := s.Step(forward.Refused{Message: m, Why: tooLarge})
+			if e.Write != m || m.Decision.Kind != route.DeadLetter || m.Decision.Why != refused || e.Acknowledge != 0 {
 				t.Fatalf("refused: %+v of %+v", e, m.Decision)
 			}
 			if even {
-				e = s.Step(forward.Refused{Message: m, Reason: "too large"})
+				e = s.Step(forward.Refused{Message: m, Why: tooLarge})
 			} else {
 				e = s.Step(forward.Written{Message: m})
 			}
-			if c := s.Counts(); e.Acknowledge != 1 || c.DeadLetters != 1 || c.Buffered != 0 || c.Accepted != 1 || c.LastDeadLetter == "" {
+			if c := s.Counts(); e.Acknowledge != 1 || c.DeadLetters != 1 || c.Buffered != 0 || c.Accepted != 1 || c.LastDeadLetter != refused {
 				t.Errorf("its dead letter ends: %+v, counts %+v", e, c)
 			}
 		}

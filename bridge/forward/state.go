@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/carga-ev/carga/bridge/route"
+	"github.com/carga-ev/carga/internal/reason"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -60,8 +61,10 @@ type Counts struct {
 	Repeats int64
 	// Dropped could not be used and found no capacity; they came with QoS 0.
 	Dropped int64
-	// LastDeadLetter is where the last dead letter came from, and why it is one.
-	LastDeadLetter string
+	// LastOrigin is the topic on which the last dead letter came, LastDeadLetter why it
+	// is one.
+	LastOrigin     string
+	LastDeadLetter reason.Reason
 	// Messages and Bytes are those of Buffered that came by MQTT: they fill the
 	// Limits.
 	Messages, Bytes int
@@ -93,7 +96,7 @@ func (s *State) Step(e Event) Effects {
 	case Replaced:
 		return s.acknowledge(e.Message, Effects{})
 	case Refused:
-		return s.refused(e.Message, e.Reason)
+		return s.refused(e.Message, e.Why)
 	case Withdrawn:
 		return s.withdrawn(e.Message)
 	case Lost:
@@ -164,7 +167,7 @@ func (s *State) written(m *Message) Effects {
 	}
 	if m.Decision.Kind == route.DeadLetter {
 		s.counts.DeadLetters++
-		s.counts.LastDeadLetter = origin(&m.Decision) + m.Decision.Reason
+		s.counts.LastOrigin, s.counts.LastDeadLetter = origin(&m.Decision), m.Decision.Why
 	} else {
 		s.counts.Forwarded++
 	}
@@ -174,17 +177,17 @@ func (s *State) written(m *Message) Effects {
 
 // refused makes a dead letter of a message that Kafka refuses. A dead letter that
 // it refuses, too, has ended.
-func (s *State) refused(m *Message, reason string) Effects {
+func (s *State) refused(m *Message, why reason.Reason) Effects {
 	if m.Decision.Kind == route.DeadLetter {
 		return s.written(m)
 	}
 	s.forget(m)
-	reason = "refused by Kafka: " + reason
+	why = reason.Reason{Code: reason.KafkaRefuses}.Because(why)
 	if !m.counted {
 		s.count(m)
 	}
 	m.Decision = route.Decision{
-		Kind: route.DeadLetter, CP: m.Decision.CP, Reason: reason, Record: s.router.Poison(m.Decision.Record, reason),
+		Kind: route.DeadLetter, CP: m.Decision.CP, Why: why, Record: s.router.Poison(m.Decision.Record, why),
 	}
 	return Effects{Write: m}
 }
@@ -304,12 +307,11 @@ func (s *State) forget(m *Message) {
 	}
 }
 
-// origin returns where a dead letter came from, as the beginning of its
-// description.
+// origin returns the topic on which a dead letter came.
 func origin(d *route.Decision) string {
 	for _, h := range d.Record.Headers {
 		if h.Key == wire.HeaderTopic {
-			return h.Value + ": "
+			return h.Value
 		}
 	}
 	return ""

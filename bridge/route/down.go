@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/reason"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -39,28 +40,29 @@ type Publish struct {
 func (r Router) Down(o CommandRecord) (Publish, *Decision) {
 	cp, err := charge.ParseCPID(o.Key)
 	if err != nil {
-		return Publish{}, r.deadLetterCommand(o, "", "key: "+err.Error())
+		return Publish{}, r.deadLetterCommand(o, "", wire.NotCPID("key", o.Key))
 	}
 	switch o.Kind {
 	case wire.KindValueAck:
 		if _, err := wire.DecodeAck(o.Value); err != nil {
-			return Publish{}, r.deadLetterCommand(o, cp, err.Error())
+			return Publish{}, r.deadLetterCommand(o, cp, wire.Why(err))
 		}
 		return Publish{CP: cp, Topic: r.MQTT.Of(cp, wire.KindAck), Payload: o.Value, Retained: true}, nil
 	case wire.KindValueCommand:
 		c, err := wire.DecodeCommand(o.Value)
-		if err == nil && c.CPID != cp {
-			err = fmt.Errorf("the key names %s, the command names %s", cp, c.CPID)
-		}
-		if err != nil {
-			return Publish{}, r.deadLetterCommand(o, cp, err.Error())
+		switch {
+		case err != nil:
+			return Publish{}, r.deadLetterCommand(o, cp, wire.Why(err))
+		case c.CPID != cp:
+			return Publish{}, r.deadLetterCommand(o, cp, reason.Reason{Code: reason.KeyNames, Value: string(cp), Allowed: string(c.CPID)})
 		}
 		return Publish{
 			CP: cp, Topic: r.MQTT.Of(cp, wire.KindCommand), Payload: o.Value, Expires: c.ExpiresAt, Life: c.Life(),
 		}, nil
 	}
-	return Publish{}, r.deadLetterCommand(o, cp, fmt.Sprintf("header %s: %.40q is unknown; %s or %s is expected",
-		wire.HeaderKind, o.Kind, wire.KindValueCommand, wire.KindValueAck))
+	return Publish{}, r.deadLetterCommand(o, cp, reason.Reason{
+		Code: reason.FieldUnknown, Message: "header " + wire.HeaderKind, Value: fmt.Sprintf("%.40q", o.Kind), Allowed: wire.KindValueCommand + ", " + wire.KindValueAck,
+	})
 }
 
 // Stale reports whether a command must not be published any more. waited is how
@@ -79,14 +81,13 @@ func (p Publish) Stale(now charge.Time, waited time.Duration, backlog bool) bool
 }
 
 // deadLetterCommand makes a dead letter of a record of cp-commands.
-func (r Router) deadLetterCommand(o CommandRecord, cp charge.CPID, reason string) *Decision {
+func (r Router) deadLetterCommand(o CommandRecord, cp charge.CPID, why reason.Reason) *Decision {
 	return &Decision{
-		Kind: DeadLetter, CP: cp, Reason: reason,
-		Record: r.deadLetterRecord(cut(o.Key), o.Value, []Header{
+		Kind: DeadLetter, CP: cp, Why: why,
+		Record: r.deadLetterRecord(cut(o.Key), o.Value, append([]Header{
 			{wire.HeaderTopic, r.Kafka.Commands},
 			{wire.HeaderReceivedAt, o.At.String()},
 			{wire.HeaderOrigin, fmt.Sprintf("%d/%d", o.Partition, o.Offset)},
-			{wire.HeaderReason, cut(reason)},
-		}),
+		}, whyHeaders(why)...)),
 	}
 }

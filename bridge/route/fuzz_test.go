@@ -40,7 +40,7 @@ func letter(t *testing.T, d *route.Decision, value []byte) {
 		size += len(h.Key) + len(h.Value)
 	}
 	switch {
-	case d.Kind != route.DeadLetter || d.Reason == "" || header(d.Record, wire.HeaderReason) == "" || d.Record.Topic != wire.TopicDeadLetters:
+	case d.Kind != route.DeadLetter || d.Why.IsZero() || header(d.Record, wire.HeaderReason) == "" || d.Record.Topic != wire.TopicDeadLetters:
 		t.Fatalf("a dead letter without its reason, or not sent to the dead letters: %+v", d)
 	case !bytes.HasPrefix(value, d.Record.Value), len(d.Record.Value) != len(value) && header(d.Record, "cut_from_bytes") == "":
 		t.Fatalf("the dead letter of %.80q holds %.80q", value, d.Record.Value)
@@ -68,7 +68,7 @@ func FuzzUp(f *testing.F) {
 		}
 		kind := map[route.Kind]wire.Kind{route.Event: wire.KindEvent, route.Telemetry: wire.KindTelemetry, route.Presence: wire.KindPresence}[d.Kind]
 		cp := charge.CPID(d.Record.Key)
-		if !cp.Valid() || d.CP != cp || topic != "cp/"+d.Record.Key+"/"+string(kind) || !bytes.Equal(d.Record.Value, payload) || d.Reason != "" {
+		if !cp.Valid() || d.CP != cp || topic != "cp/"+d.Record.Key+"/"+string(kind) || !bytes.Equal(d.Record.Value, payload) || !d.Why.IsZero() {
 			t.Fatalf("%q becomes %+v", topic, d)
 		}
 		body, err := cp, error(nil)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/carga-ev/carga/bridge/route"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/reason"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -71,11 +72,12 @@ func TestUp(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			d := router().Up(route.Message{Topic: tc.topic, Payload: tc.payload, Retained: tc.retained, At: 1000})
 			if d.Kind != tc.kind || d.Record.Topic != tc.to {
-				t.Fatalf("got kind %d to %s (%s), want %d to %s", d.Kind, d.Record.Topic, d.Reason, tc.kind, tc.to)
+				t.Fatalf("got kind %d to %s (%s), want %d to %s", d.Kind, d.Record.Topic, d.Why, tc.kind, tc.to)
 			}
-			if (tc.reason == "") != (d.Reason == "") || !strings.Contains(d.Reason, tc.reason) || header(d.Record, wire.HeaderReason) != d.Reason {
-				t.Errorf("reason is %q (header %q), want %q in it", d.Reason, header(d.Record, wire.HeaderReason), tc.reason)
+			if (tc.reason == "") != d.Why.IsZero() || !strings.Contains(d.Why.String(), tc.reason) || header(d.Record, wire.HeaderReason) != d.Why.String() {
+				t.Errorf("reason is %q (header %q), want %q in it", d.Why, header(d.Record, wire.HeaderReason), tc.reason)
 			}
+			sameReason(t, &d)
 			if !bytes.Equal(d.Record.Value, tc.payload) {
 				t.Error("the bytes were changed")
 			}
@@ -92,6 +94,19 @@ func TestUp(t *testing.T) {
 	}
 }
 
+// sameReason checks that a reader of the record of a dead letter gets its reason, by a
+// code.
+func sameReason(t *testing.T, d *route.Decision) {
+	t.Helper()
+	if d.Kind != route.DeadLetter {
+		return
+	}
+	got := wire.DecodeWhy([]byte(header(d.Record, wire.HeaderWhy)), "in words")
+	if got != d.Why || got.Code == reason.Reported {
+		t.Errorf("the record has the reason %+v, want %+v", got, d.Why)
+	}
+}
+
 // TestDeadLettersFitKafka lets anything come by MQTT.
 func TestDeadLettersFitKafka(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -101,7 +116,7 @@ func TestDeadLettersFitKafka(t *testing.T) {
 			Retained: rapid.Bool().Draw(t, "retained"),
 		}
 		d := router().Up(m)
-		if d.Kind != route.DeadLetter || d.Reason == "" {
+		if d.Kind != route.DeadLetter || d.Why.IsZero() {
 			t.Fatalf("got %+v, want a dead letter with its reason", d)
 		}
 		size := len(d.Record.Key) + len(d.Record.Value)
@@ -139,10 +154,11 @@ func TestDown(t *testing.T) {
 				t.Fatalf("got %q, dead letter %v; want %q, %q", p.Topic, dead, tc.topic, tc.reason)
 			}
 			if dead != nil {
-				if !strings.Contains(dead.Reason, tc.reason) || header(dead.Record, wire.HeaderOrigin) != "3/17" ||
+				if !strings.Contains(dead.Why.String(), tc.reason) || header(dead.Record, wire.HeaderOrigin) != "3/17" ||
 					header(dead.Record, wire.HeaderTopic) != wire.TopicCommands || !bytes.Equal(dead.Record.Value, tc.order.Value) {
 					t.Errorf("dead letter is %+v", *dead)
 				}
+				sameReason(t, dead)
 				return
 			}
 			if p.Retained != (tc.order.Kind == "ack") || (p.Expires != 0) != (tc.order.Kind == "command") || !bytes.Equal(p.Payload, tc.order.Value) {

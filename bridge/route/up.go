@@ -1,10 +1,11 @@
 package route
 
 import (
-	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/reason"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -72,8 +73,8 @@ type Decision struct {
 	CP charge.CPID
 	// EventKey identifies an Event; empty for the other kinds.
 	EventKey EventKey
-	// Reason is why the message is a dead letter; empty otherwise.
-	Reason string
+	// Why is why the message is a dead letter; zero otherwise.
+	Why reason.Reason
 }
 
 // Limits of dead letters: Kafka must accept them, whatever was received by MQTT.
@@ -86,81 +87,58 @@ const (
 func (r Router) Up(m Message) Decision {
 	cp, kind, err := r.MQTT.Parse(m.Topic)
 	if err != nil {
-		return r.deadLetter(m, "", err.Error())
+		return r.deadLetter(m, "", wire.Why(err))
 	}
 	d := Decision{CP: cp, Record: Record{Key: string(cp), Value: m.Payload, Headers: originHeaders(m)}}
+	named := cp // in the message
 	switch kind {
 	case wire.KindEvent:
 		d.Kind, d.Record.Topic = Event, r.Kafka.Events
 		var rec wire.Record
-		if rec, err = checkEvent(m, cp); rec.SessionID != "" {
+		if rec, err = wire.DecodeRecord(m.Payload); rec.SessionID != "" {
 			d.Record.Headers = append(d.Record.Headers, Header{wire.HeaderTrace, string(rec.SessionID)})
 		}
-		d.EventKey = EventKey{cp, rec.Journal, rec.Seq}
+		d.EventKey, named = EventKey{cp, rec.Journal, rec.Seq}, rec.CPID
 	case wire.KindTelemetry:
 		d.Kind, d.Record.Topic = Telemetry, r.Kafka.Telemetry
-		err = checkTelemetry(m, cp)
+		var t wire.Telemetry
+		t, err = wire.DecodeTelemetry(m.Payload)
+		named = t.CPID
 	case wire.KindPresence:
 		d.Kind, d.Record.Topic = Presence, r.Kafka.Monitor
 		d.Record.Headers = append(d.Record.Headers, Header{wire.HeaderKind, wire.KindValuePresence})
 		_, err = wire.DecodePresence(m.Payload)
 	case wire.KindCommand, wire.KindAck:
-		err = fmt.Errorf("%s is not sent by charging points", kind)
+		return r.deadLetter(m, cp, reason.Reason{Code: reason.NotFromPoints, Value: string(kind)})
 	}
-	if err != nil {
-		return r.deadLetter(m, cp, err.Error())
+	switch {
+	case m.Retained && kind != wire.KindPresence: // the broker would deliver it again with every subscription
+		return r.deadLetter(m, cp, reason.Reason{Code: reason.Retained})
+	case err != nil:
+		return r.deadLetter(m, cp, wire.Why(err))
+	case named != cp:
+		return r.deadLetter(m, cp, reason.Reason{Code: reason.TopicNames, Value: string(cp), Allowed: string(named)})
 	}
 	return d
 }
 
-// checkEvent validates an event and that it belongs to the charging point of its
-// topic.
-func checkEvent(m Message, cp charge.CPID) (wire.Record, error) {
-	if m.Retained {
-		return wire.Record{}, errRetained
-	}
-	rec, err := wire.DecodeRecord(m.Payload)
-	if err != nil {
-		return rec, err
-	}
-	return rec, checkName(cp, rec.CPID)
-}
-
-// checkTelemetry is checkEvent for telemetry.
-func checkTelemetry(m Message, cp charge.CPID) error {
-	if m.Retained {
-		return errRetained
-	}
-	t, err := wire.DecodeTelemetry(m.Payload)
-	if err != nil {
-		return err
-	}
-	return checkName(cp, t.CPID)
-}
-
-// errRetained refuses what the broker would deliver again with every
-// subscription.
-var errRetained = errors.New("is retained; events and telemetry are not")
-
-func checkName(topic, body charge.CPID) error {
-	if topic != body {
-		return fmt.Errorf("the topic names %s, the message names %s", topic, body)
-	}
-	return nil
-}
-
 // originHeaders describes where a message comes from. The slice has capacity for
-// one more header.
+// one more header of a message, or two of a dead letter.
 func originHeaders(m Message) []Header {
-	return append(make([]Header, 0, 3), Header{wire.HeaderTopic, cut(m.Topic)}, Header{wire.HeaderReceivedAt, m.At.String()})
+	return append(make([]Header, 0, 4), Header{wire.HeaderTopic, cut(m.Topic)}, Header{wire.HeaderReceivedAt, m.At.String()})
 }
 
 // deadLetter makes a dead letter of a message.
-func (r Router) deadLetter(m Message, cp charge.CPID, reason string) Decision {
+func (r Router) deadLetter(m Message, cp charge.CPID, why reason.Reason) Decision {
 	return Decision{
-		Kind: DeadLetter, CP: cp, Reason: reason,
-		Record: r.deadLetterRecord(string(cp), m.Payload, append(originHeaders(m), Header{wire.HeaderReason, cut(reason)})),
+		Kind: DeadLetter, CP: cp, Why: why,
+		Record: r.deadLetterRecord(string(cp), m.Payload, append(originHeaders(m), whyHeaders(why)...)),
 	}
+}
+
+// whyHeaders has why a message is a dead letter: as a text, and for programs.
+func whyHeaders(why reason.Reason) []Header {
+	return []Header{{wire.HeaderReason, cut(why.String())}, {wire.HeaderWhy, wire.EncodeWhy(why)}}
 }
 
 // deadLetterRecord makes the record of a dead letter. The value is cut to what
@@ -174,9 +152,8 @@ func (r Router) deadLetterRecord(key string, value []byte, headers []Header) Rec
 }
 
 // Poison makes the dead letter of a record that Kafka refuses for good.
-func (r Router) Poison(rec Record, reason string) Record {
-	headers := append([]Header{}, rec.Headers...)
-	return r.deadLetterRecord(rec.Key, rec.Value, append(headers, Header{wire.HeaderReason, cut(reason)}))
+func (r Router) Poison(rec Record, why reason.Reason) Record {
+	return r.deadLetterRecord(rec.Key, rec.Value, append(slices.Clone(rec.Headers), whyHeaders(why)...))
 }
 
 // cut shortens the text of a header.

@@ -252,7 +252,7 @@ func badValues() []badRecord {
 		letter("5 empty value", "is empty", func(*badInput) []*kgo.Record { return []*kgo.Record{{Key: []byte("CP_1"), Value: []byte{}}} }),
 		letter("5 empty request of a driver", "is not a JSON object", on(wire.TopicDriverEvents, one("ann", ""))),
 		letter("5 empty heartbeat", "is not a JSON object", on(wire.TopicMonitor, one("bridge", "", kind(wire.KindValueBridgeAlive)))),
-		letter("6 value of 1 MB", "has 1000000 bytes; at most 32768 are allowed", one("CP_1", strings.Repeat("x", 1_000_000))),
+		letter("6 value of 1 MB", "has 1000000 bytes; 0 to 32768 are allowed", one("CP_1", strings.Repeat("x", 1_000_000))),
 		{name: "7 10 000 headers", adds: books{applied: 1}, grows: true, publish: func(k *badInput) {
 			r := k.next()
 			for i := range 10_000 {
@@ -269,7 +269,7 @@ func badValues() []badRecord {
 		{name: "9 unknown kind on monitor-events", publish: func(k *badInput) {
 			k.produce(&kgo.Record{Topic: wire.TopicMonitor, Value: []byte("{}"), Headers: []kgo.RecordHeader{kind("weather")}})
 		}},
-		{name: "10 gzip bomb of 32 MB", adds: books{dead: 1}, reason: "has 33554432 bytes; at most 32768 are allowed", publish: func(k *badInput) { k.bomb(32 << 20) }},
+		{name: "10 gzip bomb of 32 MB", adds: books{dead: 1}, reason: "has 33554432 bytes; 0 to 32768 are allowed", publish: func(k *badInput) { k.bomb(32 << 20) }},
 	}
 }
 

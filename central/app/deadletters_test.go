@@ -14,6 +14,7 @@ import (
 	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/kafkalink"
+	"github.com/carga-ev/carga/internal/reason"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -27,10 +28,11 @@ func TestDeadLettersOfABridgeAreShown(t *testing.T) {
 		defer w.kafkaGone()
 		cfg := settings(path)
 		o := w.others(cfg)
-		letter := func(topic, value string) {
+		letter := func(topic, value, why string) {
 			err := o.producer.Enqueue(kafkalink.Record{Topic: wire.TopicDeadLetters, Key: []byte("CP_1"), Value: []byte(value), Headers: []kafkalink.Header{
 				{Key: wire.HeaderTopic, Value: []byte(topic)},
 				{Key: wire.HeaderReason, Value: []byte("no JSON")},
+				{Key: wire.HeaderWhy, Value: []byte(why)},
 				{Key: wire.HeaderReceivedAt, Value: []byte(charge.At(time.Now()).String())},
 			}})
 			if err != nil {
@@ -38,11 +40,11 @@ func TestDeadLettersOfABridgeAreShown(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 		}
-		letter("cp/CP_1/up/event", "before\x00")
+		letter("cp/CP_1/up/event", "before\x00", "") // of an older bridge
 		c := w.central(cfg)
 		time.Sleep(3 * time.Second)
-		letter(wire.TopicEvents, "Central's own")
-		letter("cp/CP_1/up/presence", "after")
+		letter(wire.TopicEvents, "Central's own", "")
+		letter("cp/CP_1/up/presence", "after", `{"code":"json_no_object","message":"presence"}`)
 		time.Sleep(3 * time.Second)
 		var page struct{ Items []view.BridgeDeadLetter }
 		if err := json.Unmarshal([]byte(c.get(w, "/api/v1/bridge-dead-letters")), &page); err != nil {
@@ -51,10 +53,10 @@ func TestDeadLettersOfABridgeAreShown(t *testing.T) {
 		if len(page.Items) != 2 {
 			t.Fatalf("got %+v, want two", page.Items)
 		}
-		if d := page.Items[0]; d.Topic != "cp/CP_1/up/presence" || d.Body != "after" || d.Key != "CP_1" || d.Reason != "no JSON" || d.Size != 5 {
+		if d := page.Items[0]; d.Topic != "cp/CP_1/up/presence" || d.Body != "after" || d.Key != "CP_1" || d.Reason != "no JSON" || d.Size != 5 || d.Why != reason.OfMessage("presence", "", reason.Wrong{Code: reason.JSONNoObject}) {
 			t.Errorf("the later one: %+v", d)
 		}
-		if d := page.Items[1]; d.Topic != "cp/CP_1/up/event" || d.Body != "before?" || d.ReceivedAt >= page.Items[0].ReceivedAt {
+		if d := page.Items[1]; d.Topic != "cp/CP_1/up/event" || d.Body != "before?" || d.ReceivedAt >= page.Items[0].ReceivedAt || d.Why != reason.Words("no JSON") {
 			t.Errorf("the earlier one: %+v", d)
 		}
 		c.stop()
@@ -85,7 +87,7 @@ func TestADeadLetterIsReplayedWithItsBytes(t *testing.T) {
 		}
 		for i, d := range first {
 			long := d.Topic == wire.TopicEvents
-			if d.Kept == long || d.Replays != 0 || d.Reason == "" || d.Body == "" == d.Kept {
+			if d.Kept == long || d.Replays != 0 || d.Reason == "" || d.Why.String() != d.Reason || d.Why.Code == reason.Reported || d.Body == "" == d.Kept {
 				t.Errorf("letter %d: %+v", i, d)
 			}
 			answer := c.ask(w, http.MethodPost, fmt.Sprintf("/api/v1/dead-letters/%d/replay", d.ID), "", "")

@@ -351,9 +351,10 @@ func (l *kafkaIO) bridgeDeadLetters(_ context.Context, b kafkalink.Batch) error 
 		if slices.Contains([]string{t.Events.Name, t.Monitor.Name, t.DriverEvents.Name, t.CentralEvents.Name}, topic) {
 			continue
 		}
+		words := view.Preview(m.Header(wire.HeaderReason), deadLetterPreview)
 		l.live.BridgeDeadLetter(view.BridgeDeadLetter{
 			Topic: view.Preview([]byte(topic), deadLetterPreview), Key: view.Preview(m.Key, deadLetterPreview),
-			Reason: view.Preview(m.Header(wire.HeaderReason), deadLetterPreview), ReceivedAt: receivedAt(m), Size: len(m.Value),
+			Reason: words, Why: wire.DecodeWhy(m.Header(wire.HeaderWhy), words), ReceivedAt: receivedAt(m), Size: len(m.Value),
 			Body: view.Preview(m.Value, deadLetterPreview), Partition: b.Partition, Offset: m.Offset,
 		})
 	}

@@ -90,7 +90,7 @@ func (f *fold) applyRecord() {
 	p := f.payload()
 	f.late = f.isLate()
 	if f.out.Unusable != nil {
-		f.reportUnusable(f.out.Unusable.Error())
+		f.reportUnusable(wire.Why(f.out.Unusable))
 	}
 	if j := f.findJournal(f.rec.Journal); f.out.Late && f.rec.Seq == 1 && j.After.Seq == 0 && !j.Root {
 		f.linkJournal(j, 0) // a gap covered record 1 so far
@@ -174,11 +174,11 @@ func asCleared(c Change) Change {
 // reportUnusable notes that the record or a part of it cannot be used. The record
 // stays applied, for its agent cannot change it any more; it is counted and
 // raises an alarm.
-func (f *fold) reportUnusable(why string) {
+func (f *fold) reportUnusable(cause reason.Reason) {
 	if f.out.Unusable == nil {
-		f.out.Unusable = errors.New(why)
+		f.out.Unusable = errors.New(cause.String())
 	}
-	f.raiseAlarm(AlarmUnusable, string(f.rec.Journal)+"."+string(f.rec.Type), f.rec.Connector, reason.Reason{Code: reason.RecordUnusable, Detail: why})
+	f.raiseAlarm(AlarmUnusable, string(f.rec.Journal)+"."+string(f.rec.Type), f.rec.Connector, reason.Reason{Code: reason.RecordUnusable}.Because(cause))
 }
 
 // emit returns the touched rows as copies. Each list of a row is cloned, because

@@ -143,7 +143,7 @@ func (f *fold) switchTo(id charge.JournalID) {
 // which of its records it cannot read.
 func (f *fold) applyRegistered(reg *wire.Registered) {
 	if f.rec.Seq != 1 {
-		f.reportUnusable("cp_registered is record 1 of a journal and no other")
+		f.reportUnusable(reason.Reason{Code: reason.RegisteredLater})
 		return
 	}
 	f.passDamaged(reg)
@@ -344,7 +344,7 @@ func Release(cp *CP) []Change {
 	if cp.MismatchAt != 0 {
 		f.clearAlarm(AlarmMismatch, mismatchID, 0)
 	}
-	cp.ForkedAt, cp.ForkReason, cp.BlockedSince, cp.MismatchAt = 0, "", 0, 0
+	cp.ForkedAt, cp.Fork, cp.BlockedSince, cp.MismatchAt = 0, reason.Reason{}, 0, 0
 	for _, j := range cp.Journals {
 		j.GrownAt = 0
 		touch(&f.journals, j)

@@ -299,7 +299,7 @@ func (f *fold) quarantine(why reason.Reason) {
 	if f.cp.Forked() {
 		return
 	}
-	f.cp.ForkedAt, f.cp.ForkReason = set(f.env.Now), why.String()
+	f.cp.ForkedAt, f.cp.Fork = set(f.env.Now), why
 	f.pointChanged = true
 	f.raiseAlarm(AlarmFork, string(f.rec.Journal), 0, why)
 }

@@ -98,7 +98,7 @@ func (f *fold) addGap(g *Gap) {
 	slices.SortFunc(g.Unmeasured, func(a, b GapRegister) int { return int(a.Connector - b.Connector) })
 	f.cp.Gaps[g.ID] = g
 	touch(&f.gaps, g)
-	why := reason.Reason{Code: reason.GapOf, First: int64(g.First), Last: int64(g.Last), Journal: string(g.Journal), Count: g.Why.Count}
+	why := reason.Reason{Code: reason.GapOf, First: int64(g.First), Last: int64(g.Last), Journal: string(g.Journal)}
 	f.raiseAlarm(AlarmGap, g.alarmID(), 0, why.Because(g.Why))
 }
 

@@ -165,7 +165,7 @@ func deliver(t *rapid.T, bk *ledgertest.Book, log []wire.Record) {
 		if out, _ := bk.Apply(r); out.Verdict == ledger.Applied {
 			applied[fmt.Sprint(r.Journal, "/", r.Seq)]++
 		} else if out.Verdict == ledger.Forked {
-			t.Fatalf("record %s/%d of a correct charging point was classified as a fork: %s", r.Journal, r.Seq, bk.CP.ForkReason)
+			t.Fatalf("record %s/%d of a correct charging point was classified as a fork: %s", r.Journal, r.Seq, bk.CP.Fork)
 		}
 		if after := ledger.AckFor(bk.CP, &bk.Env, r.Journal).Seq; after < before {
 			t.Fatalf("position of %s went from %d back to %d", r.Journal, before, after)

@@ -7,6 +7,7 @@ import (
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/ledger/ledgertest"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/reason"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -74,6 +75,9 @@ func TestWhatARecordNeeds(t *testing.T) {
 			default:
 				if out.Unusable == nil || !strings.Contains(out.Unusable.Error(), c.want) || len(alarms) != 1 || !strings.Contains(alarms[0].Detail, c.want) {
 					t.Errorf("got %v and alarms %+v, want it counted and named: %q", out.Unusable, alarms, c.want)
+				}
+				if len(alarms) == 1 && (alarms[0].Why.Code != reason.RecordUnusable || alarms[0].Why.Cause == "" || alarms[0].Why.Detail != "") {
+					t.Errorf("got %+v, want its reason as a code", alarms[0].Why)
 				}
 				if len(bk.Sessions)+len(bk.Tickets) != 0 || before == bk.Hash() {
 					t.Errorf("got sessions %v and tickets %v, want the position alone to move", bk.Sessions, bk.Tickets)

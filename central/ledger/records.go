@@ -64,14 +64,14 @@ func (f *fold) applyPlug(in bool) {
 func (f *fold) applyCommandAccepted(p *wire.CommandAccepted) {
 	cmd, err := wire.DecodeCommand(p.Command)
 	if err != nil || cmd.CPID != f.cp.ID {
-		f.reportUnusable("command_accepted repeats a command that is not for this charging point")
+		f.reportUnusable(reason.Reason{Code: reason.CommandOfOther})
 		return
 	}
 	f.out.Command = &cmd
 	order, err := cmd.Order()
 	if err != nil {
 		f.out.Unusable = err
-		f.reportUnusable(err.Error())
+		f.reportUnusable(wire.Why(err))
 		return
 	}
 	switch o := order.(type) {

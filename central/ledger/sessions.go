@@ -21,7 +21,7 @@ func (f *fold) findOrCreateSession(id charge.SessionID, connector charge.Connect
 		got, ok := f.env.Session(id)
 		switch {
 		case ok && got.CPID != f.cp.ID:
-			f.reportUnusable(fmt.Sprintf("session %s belongs to another charging point", id))
+			f.reportUnusable(reason.Reason{Code: reason.SessionElsewhere, Session: string(id)})
 			return nil, false
 		case ok && got.State == SessionEnded:
 			got.Spans = slices.Clone(got.Spans)
@@ -29,7 +29,7 @@ func (f *fold) findOrCreateSession(id charge.SessionID, connector charge.Connect
 		}
 	}
 	if s != nil && s.Connector != connector {
-		f.reportUnusable(fmt.Sprintf("session %s is at connector %d, not at %d", id, s.Connector, connector))
+		f.reportUnusable(reason.Reason{Code: reason.SessionConnector, Session: string(id), Value: fmt.Sprint(s.Connector), Allowed: fmt.Sprint(connector)})
 		return nil, false
 	}
 	if s != nil {
@@ -105,7 +105,7 @@ func (f *fold) noteFlow(s *Session, p wire.Payload) {
 func (f *fold) applySessionRecord(p wire.Payload) {
 	r := f.rec
 	if r.SessionID == "" || r.Connector < 1 {
-		f.reportUnusable("a record of a session needs session_id and connector")
+		f.reportUnusable(reason.Reason{Code: reason.SessionUnnamed})
 		return
 	}
 	s, ended := f.findOrCreateSession(r.SessionID, r.Connector)
@@ -172,7 +172,7 @@ func (f *fold) updateStopped(s *Session, p *wire.ChargingStopped) {
 	case !s.StartKnown:
 		s.Start, s.StartKnown = p.Start, true
 	case s.Start != p.Start:
-		f.reportUnusable(fmt.Sprintf("session %s began at %d Wh, and its stop states that it began at %d Wh", s.ID, s.Start, p.Start))
+		f.reportUnusable(reason.Reason{Code: reason.SessionBegan, Session: string(s.ID), From: int64(s.Start), To: int64(p.Start)})
 	}
 	if s.By == "" { // its grant is in a gap
 		s.Username, s.ReservationID, s.Tariff = p.Username, p.ReservationID, p.Tariff

@@ -63,8 +63,8 @@ type Point struct {
 
 	SilentSince charge.Time // start of the silence for which the alarm silent_session is open; zero: no such alarm
 
-	ForkedAt   charge.Time // when the identity was quarantined; zero: it is not
-	ForkReason string      // what proved it, for an operator
+	ForkedAt charge.Time   // when the identity was quarantined; zero: it is not
+	Fork     reason.Reason // what proved it
 
 	BlockedSince charge.Time // since when all records of a series did not fit the chain; zero: records are applied
 	MismatchAt   charge.Time // when the last record arrived that did not fit; zero once none has for forkAfter

@@ -85,7 +85,11 @@ type Ticket struct {
 	Tariff      charge.TariffVersion `json:"tariff"`
 	StoppedAt   charge.Time          `json:"stopped_at,omitzero"` // of a settled session: when it was settled
 	Settled     bool                 `json:"settled"`             // by an operator, up to the last register known then
-	Corrects    string               `json:"corrects,omitempty"`  // ticket_id of the settled session's ticket; this one holds the difference
+	// Adopted: Central was restored from a backup, and this is the ticket that it had
+	// published before. The records of the session that it has now state another bill, or
+	// some of them are missing.
+	Adopted  bool   `json:"adopted"`
+	Corrects string `json:"corrects,omitempty"` // ticket_id of the settled session's ticket; this one holds the difference
 	// Lines add up to Cost. They are absent if it is nothing, and on tickets of earlier
 	// versions whose tariff is not known.
 	Lines      []Line `json:"lines,omitempty"`
@@ -202,32 +206,34 @@ type Gap struct {
 // DeadLetter is a message on Kafka that Central could not use. Kind is its header
 // of that name. Kept is whether Central has its bytes, so that it can be replayed.
 type DeadLetter struct {
-	ID         int64       `json:"dead_letter_id"`
-	Topic      string      `json:"topic"`
-	Partition  int         `json:"partition"`
-	Offset     int64       `json:"offset"`
-	Key        string      `json:"key"`
-	Kind       string      `json:"kind,omitempty"`
-	Reason     string      `json:"reason"`
-	At         charge.Time `json:"at"`
-	ReceivedAt charge.Time `json:"received_at,omitzero"` // by the bridge, or by Kafka
-	Size       int         `json:"size"`                 // of its value, in bytes
-	Body       string      `json:"body,omitempty"`       // the beginning of its value, as text
-	Kept       bool        `json:"kept"`
-	Replays    int64       `json:"replays"`
-	ReplayedAt charge.Time `json:"replayed_at,omitzero"` // last
+	ID         int64         `json:"dead_letter_id"`
+	Topic      string        `json:"topic"`
+	Partition  int           `json:"partition"`
+	Offset     int64         `json:"offset"`
+	Key        string        `json:"key"`
+	Kind       string        `json:"kind,omitempty"`
+	Reason     string        `json:"reason"`
+	Why        reason.Reason `json:"why"` // Reason for programs
+	At         charge.Time   `json:"at"`
+	ReceivedAt charge.Time   `json:"received_at,omitzero"` // by the bridge, or by Kafka
+	Size       int           `json:"size"`                 // of its value, in bytes
+	Body       string        `json:"body,omitempty"`       // the beginning of its value, as text
+	Kept       bool          `json:"kept"`
+	Replays    int64         `json:"replays"`
+	ReplayedAt charge.Time   `json:"replayed_at,omitzero"` // last
 }
 
 // BridgeDeadLetter is a message that a bridge could not pass on.
 type BridgeDeadLetter struct {
-	Topic      string      `json:"topic"` // on which it came: of MQTT, or of Kafka
-	Key        string      `json:"key,omitempty"`
-	Reason     string      `json:"reason"`
-	ReceivedAt charge.Time `json:"received_at"`
-	Size       int         `json:"size"`      // of its value, in bytes; at most 60 KiB are kept on Kafka
-	Body       string      `json:"body"`      // the beginning of its value, as text
-	Partition  int         `json:"partition"` // where it is kept, on the topic of dead letters
-	Offset     int64       `json:"offset"`
+	Topic      string        `json:"topic"` // on which it came: of MQTT, or of Kafka
+	Key        string        `json:"key,omitempty"`
+	Reason     string        `json:"reason"`
+	Why        reason.Reason `json:"why"` // Reason for programs
+	ReceivedAt charge.Time   `json:"received_at"`
+	Size       int           `json:"size"`      // of its value, in bytes; at most 60 KiB are kept on Kafka
+	Body       string        `json:"body"`      // the beginning of its value, as text
+	Partition  int           `json:"partition"` // where it is kept, on the topic of dead letters
+	Offset     int64         `json:"offset"`
 }
 
 // The states of a dead letter.
@@ -292,7 +298,7 @@ func TicketOf(t *ledger.Ticket) Ticket {
 	return Ticket{
 		ID: t.ID, SessionID: t.SessionID, CPID: t.CPID, Connector: t.Connector, Username: t.Username, Energy: t.Energy,
 		Cost: t.Cost.Decimal(), Currency: t.Cost.Currency, DurationSec: t.DurationSec, Reason: t.Reason, Tariff: t.Tariff,
-		StoppedAt: cmp.Or(t.EndedAt, t.SettledAt), Settled: t.SettledAt != 0, Corrects: t.Corrects,
+		StoppedAt: cmp.Or(t.EndedAt, t.SettledAt), Settled: t.SettledAt != 0, Adopted: t.Adopted, Corrects: t.Corrects,
 	}
 }
 

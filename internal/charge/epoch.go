@@ -95,7 +95,7 @@ func (e *Epoch) UnmarshalText(b []byte) error {
 	}
 	v, err := ParseEpoch(string(b))
 	if err != nil {
-		return &json.UnmarshalTypeError{Value: err.Error(), Type: reflect.TypeFor[Epoch]()}
+		return &json.UnmarshalTypeError{Value: fmt.Sprintf("%.40q", b), Type: reflect.TypeFor[Epoch]()}
 	}
 	*e = v
 	return nil

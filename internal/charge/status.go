@@ -173,11 +173,10 @@ const (
 	ReservationClockUnset  ReservationEnd = "clock_unset" // after a reboot the agent has no clock to determine its end
 )
 
-// Valid reports whether e is in the closed list.
-func (e ReservationEnd) Valid() bool {
-	switch e {
-	case ReservationExpired, ReservationCancelled, ReservationFault, ReservationUnavailable, ReservationClockUnset:
-		return true
-	}
-	return false
+// ReservationEnds returns all ends.
+func ReservationEnds() []ReservationEnd {
+	return []ReservationEnd{ReservationExpired, ReservationCancelled, ReservationFault, ReservationUnavailable, ReservationClockUnset}
 }
+
+// Valid reports whether e is in the closed list.
+func (e ReservationEnd) Valid() bool { return slices.Contains(ReservationEnds(), e) }

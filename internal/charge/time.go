@@ -75,7 +75,7 @@ func (t Time) MarshalText() ([]byte, error) {
 func (t *Time) UnmarshalText(b []byte) error {
 	v, err := ParseTime(string(b))
 	if err != nil {
-		return &json.UnmarshalTypeError{Value: err.Error(), Type: reflect.TypeFor[Time]()}
+		return &json.UnmarshalTypeError{Value: fmt.Sprintf("%.40q", b), Type: reflect.TypeFor[Time]()}
 	}
 	*t = v
 	return nil

@@ -395,7 +395,7 @@ func (n *lane) poison(e entry, err error) {
 	n.completeLocked([]entry{e})
 	n.mu.Unlock()
 	n.log.Error("Kafka refuses a record for ever", slog.Int("bytes", e.size), slog.String("err", err.Error()))
-	n.release([]entry{e}, Outcome{Kind: Poisoned, Partition: n.partition, Err: err})
+	n.release([]entry{e}, Outcome{Kind: Poisoned, Partition: n.partition, Reason: reasonOf(err)})
 }
 
 // shrink lowers the limit of a batch when a batch was too large, so that not

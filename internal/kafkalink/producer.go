@@ -64,8 +64,8 @@ const (
 type Outcome struct {
 	Kind      OutcomeKind
 	Partition int
-	Offset    int64 // of the record, if Produced
-	Err       error // Kafka's reason, if Poisoned
+	Offset    int64         // of the record, if Produced
+	Reason    reason.Reason // why, if Poisoned
 }
 
 // ProducerConfig configures a Producer.

@@ -1,9 +1,6 @@
 package reason
 
-import (
-	"maps"
-	"slices"
-)
+import "slices"
 
 // Code names a reason, for programs. A code never changes its meaning. A new one
 // stands here with its text in English; the API lists all, and the page has a text
@@ -119,11 +116,46 @@ const (
 	BridgeDeadLetters Code = "bridge_dead_letters"
 )
 
-// Codes returns all codes, sorted.
-func Codes() []Code { return slices.Sorted(maps.Keys(texts)) }
+// Why a message is not for the part that received it, or had no effect.
+const (
+	Retained         Code = "retained"
+	TopicNames       Code = "topic_names_other"
+	KeyNames         Code = "key_names_other"
+	NotFromPoints    Code = "not_from_points"
+	TopicUnread      Code = "topic_unread"
+	NotWritten       Code = "not_written"
+	KafkaRefuses     Code = "kafka_refuses"
+	RegisteredLater  Code = "registered_later"
+	SessionElsewhere Code = "session_elsewhere"
+	SessionConnector Code = "session_connector"
+	SessionUnnamed   Code = "session_unnamed"
+	SessionBegan     Code = "session_began"
+	CommandOfOther   Code = "command_of_other"
+)
 
-// texts has the text of each code in English. What stands in braces is the value of that
-// name.
+// Codes returns all codes, sorted.
+func Codes() []Code {
+	return slices.Sorted(func(yield func(Code) bool) {
+		for _, t := range []map[Code]string{texts, messageTexts} {
+			for code := range t {
+				if !yield(code) {
+					return
+				}
+			}
+		}
+	})
+}
+
+// text returns the text of a code in English; "" if it is not known.
+func (c Code) text() string {
+	if t, ok := messageTexts[c]; ok {
+		return t
+	}
+	return texts[c]
+}
+
+// texts has the text of each other code in English. What stands in braces is the value
+// of that name.
 //
 //nolint:gochecknoglobals // a table of constants
 var texts = map[Code]string{
@@ -222,4 +254,18 @@ var texts = map[Code]string{
 	EpochNotBelieved:  "a Central of the epoch {central} wrote to Kafka, more than {count} starts above this one: it is ignored",
 	MessageUnusable:   "a record at {topic}/{other} cannot be used",
 	BridgeDeadLetters: "dead letters of bridge {other} since its start: {count}, kept in {topic}; the last",
+
+	Retained:         "is retained; events and telemetry are not",
+	TopicNames:       "the topic names {value}, the message names {allowed}",
+	KeyNames:         "the key names {value}, the message names {allowed}",
+	NotFromPoints:    "{value} is not sent by charging points",
+	TopicUnread:      "topic {value} has no reader",
+	NotWritten:       "could not be written to the database",
+	KafkaRefuses:     "refused by Kafka",
+	RegisteredLater:  "cp_registered is record 1 of a journal and no other",
+	SessionElsewhere: "session {session_id} belongs to another charging point",
+	SessionConnector: "session {session_id} is at connector {value}, not at {allowed}",
+	SessionUnnamed:   "a record of a session needs session_id and connector",
+	SessionBegan:     "session {session_id} began at {from_wh} Wh, and its stop states that it began at {to_wh} Wh",
+	CommandOfOther:   "command_accepted repeats a command that is not for this charging point",
 }

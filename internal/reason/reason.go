@@ -4,6 +4,7 @@
 package reason
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -12,9 +13,9 @@ import (
 
 // Reason is why a part is down, an alarm was raised, or records are missing. Only
 // the fields that the text of its code names are set, and those that stand in every
-// text: Part and Bridge before it, Cause, Detail, More and Note behind it. Reasons
-// are compared with ==, so none has a figure that changes while the reason stays
-// the same.
+// text: Part and Bridge before it, Cause, Detail, More and Note behind it, Message and
+// Field before what is wrong with them. Reasons are compared with ==, so none has a
+// figure that changes while the reason stays the same.
 type Reason struct {
 	Code Code `json:"code"`
 
@@ -38,6 +39,11 @@ type Reason struct {
 	From   int64 `json:"from_wh,omitempty"`   // a register before, Wh
 	To     int64 `json:"to_wh,omitempty"`     // and after it
 
+	Message string `json:"message,omitempty"` // the kind of a message that is wrong, as in "record"
+	Field   string `json:"field,omitempty"`   // of that message: its path, as in "data.register_wh"
+	Value   string `json:"value,omitempty"`   // what is there; a text is in quotation marks
+	Allowed string `json:"allowed,omitempty"` // what may be there
+
 	Cause  Code   `json:"cause,omitempty"`  // why that is so, if it is known
 	Detail string `json:"detail,omitempty"` // a text of another program or device, or of a decoder; nothing translates it
 	Note   string `json:"note,omitempty"`   // of an operator
@@ -58,7 +64,7 @@ func (r Reason) IsZero() bool { return r == Reason{} }
 // Known reports whether the codes are in the list of this program. Those of a later
 // version may not be.
 func (r Reason) Known() bool {
-	return texts[r.Code] != "" && (r.Cause == "" || texts[r.Cause] != "")
+	return r.Code.text() != "" && (r.Cause == "" || r.Cause.text() != "")
 }
 
 // Or returns the reason if it is known, and otherwise a text that stands beside it: a
@@ -70,13 +76,17 @@ func (r Reason) Or(text string) Reason {
 	return Words(text)
 }
 
-// Because returns a reason with its cause, which has no values but Detail, and may
-// be zero.
+// Because returns a reason with its cause, which may be zero. The two share one set of
+// values: those that only the cause has are added.
 func (r Reason) Because(cause Reason) Reason {
 	r.Cause, r.Detail = cause.Code, cause.Detail
 	if r.Cause == Reported { // Detail has it
 		r.Cause = ""
 	}
+	r.Session, r.Journal, r.Other = cmp.Or(r.Session, cause.Session), cmp.Or(r.Journal, cause.Journal), cmp.Or(r.Other, cause.Other)
+	r.First, r.Last, r.Count = cmp.Or(r.First, cause.First), cmp.Or(r.Last, cause.Last), cmp.Or(r.Count, cause.Count)
+	r.From, r.To = cmp.Or(r.From, cause.From), cmp.Or(r.To, cause.To)
+	r.Message, r.Field, r.Value, r.Allowed = cause.Message, cause.Field, cause.Value, cause.Allowed
 	return r
 }
 
@@ -104,11 +114,15 @@ func (r Reason) String() string {
 	if r.Bridge != "" {
 		b.WriteString("bridge " + r.Bridge + ": ")
 	}
-	text := texts[r.Code]
+	text, about := r.Code.text(), r.about()
 	if r.Code == Reported {
 		text = ""
 	}
-	parts := slices.DeleteFunc([]string{r.fill(text), r.fill(texts[r.Cause]), r.Detail}, func(s string) bool { return s == "" })
+	if r.Cause == "" {
+		b.WriteString(about)
+		about = ""
+	}
+	parts := slices.DeleteFunc([]string{r.fill(text), about + r.fill(r.Cause.text()), r.Detail}, func(s string) bool { return s == "" })
 	b.WriteString(strings.Join(parts, ": "))
 	if r.More > 0 {
 		fmt.Fprintf(&b, " (and %d more)", r.More)
@@ -117,6 +131,18 @@ func (r Reason) String() string {
 		b.WriteString("; " + r.Note)
 	}
 	return b.String()
+}
+
+// about names the message and the field that are wrong, as the beginning of what is
+// wrong with them.
+func (r Reason) about() string {
+	switch {
+	case r.Field != "":
+		return r.Message + ": field " + r.Field + ": "
+	case r.Message != "":
+		return r.Message + ": "
+	}
+	return ""
 }
 
 // fill puts the values into a text.
@@ -133,6 +159,7 @@ func (r Reason) fill(text string) string {
 		"{address}", r.Address, "{topic}", r.Topic, "{central}", r.Central, "{journal}", r.Journal, "{session_id}", r.Session, "{other}", r.Other,
 		"{username}", r.Driver, "{fault}", r.Fault, "{since}", r.Since, "{first}", number(r.First), "{last}", last, "{count}", number(r.Count), "{wanted}", number(r.Wanted),
 		"{energy_wh}", number(r.Energy), "{from_wh}", number(r.From), "{to_wh}", number(r.To),
+		"{value}", r.Value, "{allowed}", r.Allowed,
 	).Replace(text)
 }
 

@@ -14,9 +14,13 @@ import (
 
 // Each constant has a text, and each text is of one constant.
 func TestEachCodeHasAText(t *testing.T) {
-	source, err := os.ReadFile("codes.go")
-	if err != nil {
-		t.Fatal(err)
+	var source []byte
+	for _, name := range []string{"codes.go", "message.go"} {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		source = append(source, text...)
 	}
 	var constants []reason.Code
 	for _, m := range regexp.MustCompile(`(?m)^(?:const |\t)\w+ +Code = "(\w+)"$`).FindAllSubmatch(source, -1) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/reason"
@@ -19,18 +20,18 @@ type message interface {
 // precedes field names, as in "data.".
 func decode(kind, prefix string, raw []byte, v message) error {
 	if len(raw) > MaxMessage {
-		return &DecodeError{kind, prefix, fmt.Sprintf("has %d bytes; at most %d are allowed", len(raw), MaxMessage)}
+		return &DecodeError{kind, prefix, tooLarge(len(raw), MaxMessage)}
 	}
 	keys, odd, serr := scanObject(raw)
 	if serr != nil {
-		return &DecodeError{kind, join(prefix, serr.field), serr.reason}
+		return &DecodeError{kind, join(prefix, serr.field), serr.wrong}
 	}
 	if err := json.Unmarshal(hideOddKeys(raw, odd, depthOf(v)), v); err != nil {
 		var te *json.UnmarshalTypeError
 		if errors.As(err, &te) {
 			return &DecodeError{kind, join(prefix, te.Field), mismatch(te)}
 		}
-		return &DecodeError{kind, prefix, err.Error()}
+		return &DecodeError{kind, prefix, reason.Wrong{Code: reason.JSONMalformed}} // the scan refuses it before
 	}
 	c := &check{kind: kind, prefix: prefix, keys: keys}
 	v.validate(c)
@@ -59,10 +60,10 @@ func encode(kind string, v message) ([]byte, error) {
 	}
 	raw, err := json.Marshal(v)
 	if err != nil {
-		return nil, &DecodeError{kind, "", err.Error()}
+		return nil, fmt.Errorf("%s: %w", kind, err)
 	}
 	if len(raw) > MaxMessage {
-		return nil, &DecodeError{kind, "", fmt.Sprintf("has %d bytes; at most %d are allowed", len(raw), MaxMessage)}
+		return nil, &DecodeError{kind, "", tooLarge(len(raw), MaxMessage)}
 	}
 	return raw, nil
 }
@@ -87,9 +88,16 @@ type check struct {
 }
 
 // fail records a fault, unless there is one already.
-func (c *check) fail(field, format string, args ...any) {
+func (c *check) fail(field string, w reason.Wrong) {
 	if c.err == nil {
-		c.err = &DecodeError{c.kind, join(c.prefix, field), fmt.Sprintf(format, args...)}
+		c.err = &DecodeError{c.kind, join(c.prefix, field), w}
+	}
+}
+
+// nested records the fault of a message that stands in a field of this one.
+func (c *check) nested(field string, err error) {
+	if e, ok := errors.AsType[*DecodeError](err); ok {
+		c.fail(join(field, e.Field), e.Wrong)
 	}
 }
 
@@ -100,15 +108,15 @@ func (c *check) require(fields ...string) {
 	}
 	for _, f := range fields {
 		if !slices.Contains(c.keys, f) {
-			c.fail(f, "is missing")
+			c.fail(f, reason.Wrong{Code: reason.FieldMissing})
 		}
 	}
 }
 
 // requireOr is require for one field, with a reason of its own.
-func (c *check) requireOr(field, reason string) {
+func (c *check) requireOr(field string, code reason.Code) {
 	if !c.all && !slices.Contains(c.keys, field) {
-		c.fail(field, "%s", reason)
+		c.fail(field, reason.Wrong{Code: code})
 	}
 }
 
@@ -116,14 +124,14 @@ func (c *check) requireOr(field, reason string) {
 func (c *check) version(v int) {
 	c.require("v")
 	if v < 1 {
-		c.fail("v", "%d is not a version; versions count from 1", v)
+		c.fail("v", reason.Wrong{Code: reason.FieldVersion, Value: strconv.Itoa(v)})
 	}
 }
 
 // id demands an identifier.
 func (c *check) id(field, v string) {
 	if !charge.ValidID(v) {
-		c.fail(field, "%.40q is not an id; use 1 to %d of [A-Za-z0-9_-]", v, charge.MaxIDLength)
+		c.fail(field, notID(v))
 	}
 }
 
@@ -136,14 +144,14 @@ func (c *check) optionalID(field, v string) {
 // epoch demands that there is an epoch. Its form was checked by its decoding.
 func (c *check) epoch(field string, v charge.Epoch) {
 	if _, err := charge.ParseEpoch(v.String()); err != nil {
-		c.fail(field, "%v", err)
+		c.fail(field, notEpoch(quoted(v.String())))
 	}
 }
 
 // name demands a name, such as that of a driver.
 func (c *check) name(field, v string) {
 	if !charge.ValidName(v) {
-		c.fail(field, "%.80q is not a name; use 1 to %d bytes without control characters", v, charge.MaxNameLength)
+		c.fail(field, reason.Wrong{Code: reason.NotName, Value: quoted(v), Last: charge.MaxNameLength})
 	}
 }
 
@@ -156,7 +164,7 @@ func (c *check) optionalUsername(v charge.Username) {
 // within demands a number within a range.
 func (c *check) within(field string, v, lo, hi int64) {
 	if v < lo || v > hi {
-		c.fail(field, "%d is out of range; %d to %d are allowed", v, lo, hi)
+		c.fail(field, reason.Wrong{Code: reason.FieldRange, Value: strconv.FormatInt(v, 10), First: lo, Last: hi})
 	}
 }
 
@@ -172,14 +180,14 @@ func (c *check) connector(v charge.ConnectorID, least charge.ConnectorID) {
 // time demands a moment that RFC 3339 can express.
 func (c *check) time(field string, v charge.Time) {
 	if v < 0 || v > charge.MaxTime {
-		c.fail(field, "is outside the years 1970 to 9999")
+		c.fail(field, reason.Wrong{Code: reason.NotTime, Value: strconv.FormatInt(int64(v), 10)})
 	}
 }
 
 // text demands a text of at most so many bytes.
 func (c *check) text(field, v string, most int) {
 	if len(v) > most {
-		c.fail(field, "has %d bytes; at most %d are allowed", len(v), most)
+		c.fail(field, tooLarge(len(v), most))
 	}
 }
 
@@ -187,6 +195,7 @@ func (c *check) text(field, v string, most int) {
 func (c *check) reason(field string, r reason.Reason) {
 	for _, v := range []string{
 		string(r.Code), r.Part, r.Bridge, r.Address, r.Topic, r.Central, r.Journal, r.Session, r.Other, r.Driver, r.Fault, r.Since, string(r.Cause), r.Detail, r.Note,
+		r.Message, r.Field, r.Value, r.Allowed,
 	} {
 		c.text(field, v, maxReason)
 	}
@@ -195,6 +204,20 @@ func (c *check) reason(field string, r reason.Reason) {
 // oneOf demands one of a closed list.
 func (c *check) oneOf(field, v string, allowed ...string) {
 	if !slices.Contains(allowed, v) {
-		c.fail(field, "%.40q is unknown; one of %q is expected", v, allowed)
+		c.fail(field, unknown(v, allowed))
+	}
+}
+
+// entries demands a list of so many entries.
+func (c *check) entries(field string, n, least, most int) {
+	if n < least || n > most {
+		c.fail(field, reason.Wrong{Code: reason.FieldEntries, Value: strconv.Itoa(n), First: int64(least), Last: int64(most)})
+	}
+}
+
+// typeName demands the name of a type of messages.
+func (c *check) typeName(field, v string) {
+	if v == "" || len(v) > maxType {
+		c.fail(field, reason.Wrong{Code: reason.FieldBytes, Value: strconv.Itoa(len(v)), First: 1, Last: maxType})
 	}
 }

@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/reason"
 )
 
 // CommandType is what a command orders.
@@ -95,14 +97,12 @@ func (m *Command) validate(c *check) {
 	c.id("journal", string(m.Journal))
 	c.id("cp_id", string(m.CPID))
 	c.connector(m.Connector, 0)
-	if len(m.Type) == 0 || len(m.Type) > 64 {
-		c.fail("type", "has %d bytes; 1 to 64 are allowed", len(m.Type))
-	}
+	c.typeName("type", string(m.Type))
 	c.time("issued_at", m.IssuedAt)
 	c.time("sent_at", m.SentAt)
 	c.time("expires_at", m.ExpiresAt)
 	if m.Life() > MaxCommandLife {
-		c.fail("expires_at", "is %s after sent_at; at most %s are allowed", m.Life(), MaxCommandLife)
+		c.fail("expires_at", reason.Wrong{Code: reason.LifeTooLong, Value: m.Life().String(), Allowed: MaxCommandLife.String()})
 	}
 }
 
@@ -189,9 +189,7 @@ func (o *Reserve) validate(c *check) {
 	c.name("username", string(o.Username))
 	c.time("until", o.Until)
 	c.optionalID("tariff", string(o.Tariff))
-	if len(o.Replaces) > MaxReplaces {
-		c.fail("replaces", "has %d entries; at most %d are allowed", len(o.Replaces), MaxReplaces)
-	}
+	c.entries("replaces", len(o.Replaces), 0, MaxReplaces)
 	for _, id := range o.Replaces {
 		c.id("replaces", string(id))
 	}
@@ -392,7 +390,7 @@ func (o *SetLocalList) validate(c *check) {
 	c.within("base", o.Base, 0, 1<<53)
 	for i := range o.Entries {
 		if !o.Entries[i].TokenHash.Valid() {
-			c.fail("entries", "entry %d: token_hash is not a lower-case hex SHA-256", i)
+			c.fail("entries."+strconv.Itoa(i)+".token_hash", notHex(2*sha256.Size))
 		}
 		c.name("entries", string(o.Entries[i].Username))
 		c.time("entries", o.Entries[i].Until)
@@ -401,7 +399,7 @@ func (o *SetLocalList) validate(c *check) {
 	}
 	for i, h := range o.Removed {
 		if !h.Valid() {
-			c.fail("removed", "entry %d is not a lower-case hex SHA-256", i)
+			c.fail("removed."+strconv.Itoa(i), notHex(2*sha256.Size))
 		}
 	}
 	c.digest("digest", o.Digest)
@@ -418,13 +416,13 @@ func (c *check) digest(field, v string) {
 		return
 	}
 	if _, err := hex.DecodeString(v); err != nil || len(v) != 16 || v != strings.ToLower(v) {
-		c.fail(field, "is not 16 lower-case hex digits")
+		c.fail(field, notHex(16))
 	}
 }
 
 func (c *check) optionalHash(field string, h charge.TokenHash) {
 	if h != "" && !h.Valid() {
-		c.fail(field, "is not a lower-case hex SHA-256")
+		c.fail(field, notHex(2*sha256.Size))
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/reason"
 )
 
 // The drivers' protocol is that of an older system, which drivers' programs
@@ -103,11 +104,9 @@ func (m *DriverRequest) Encode() ([]byte, error) { return encode("driver request
 
 func (m *DriverRequest) validate(c *check) {
 	c.require("event_type")
-	c.requireOr("timestamp", "is missing; "+secondsAre)
+	c.requireOr("timestamp", reason.SecondsMissing)
 	c.text("message_id", m.MessageID, maxText)
-	if len(m.EventType) == 0 || len(m.EventType) > maxType {
-		c.fail("event_type", "has %d bytes; 1 to %d are allowed", len(m.EventType), maxType)
-	}
+	c.typeName("event_type", string(m.EventType))
 	c.text("driver_id", m.DriverID, maxText)
 	c.text("client_id", m.ClientID, maxText)
 	c.optionalID("session_id", string(m.SessionID))
@@ -140,15 +139,15 @@ const maxLimit KWh = 1_000_000_000_000
 // effect, so they are refused.
 func (m *DriverRequest) validateLimits(c *check) {
 	if e := m.LimitKWh; e != nil && (*e < 1 || *e > maxLimit) {
-		c.fail("limit_kwh", "%s is no limit; use 0.001 to %d, or leave it out", charge.WattHours(*e).KWh(), maxLimit/1000)
+		c.fail("limit_kwh", reason.Wrong{Code: reason.LimitEnergy, Value: charge.WattHours(*e).KWh(), Last: int64(maxLimit / 1000)})
 	}
 	if a := m.LimitCost; a != nil && a.Minor < 1 {
-		c.fail("limit_cost", "%s is no limit; use an amount above 0, or leave it out", a)
+		c.fail("limit_cost", reason.Wrong{Code: reason.LimitAmount, Value: a.String()})
 	}
 	if m.EventType == DriverStarted || !slices.Contains(DriverEventTypes(), m.EventType) {
 		return
 	}
-	const elsewhere = "belongs to charging_started, which begins the session; leave it out here"
+	elsewhere := reason.Wrong{Code: reason.LimitElsewhere}
 	if m.LimitKWh != nil {
 		c.fail("limit_kwh", elsewhere)
 	}
@@ -156,9 +155,6 @@ func (m *DriverRequest) validateLimits(c *check) {
 		c.fail("limit_cost", elsewhere)
 	}
 }
-
-// secondsAre describes how to write a moment in the drivers' protocol.
-const secondsAre = "use seconds since 1970 with a fraction, such as 1795984071.695"
 
 // Seconds is a moment in the drivers' protocol: seconds since 1970 with a
 // fraction.
@@ -172,8 +168,7 @@ func (s Seconds) MarshalJSON() ([]byte, error) {
 	return fmt.Appendf(nil, "%d.%03d", int64(s)/1000, int64(s)%1000), nil
 }
 
-// UnmarshalJSON decodes seconds as a number, or as a number in a string. Its
-// error names the unit if the number looks like milliseconds or smaller.
+// UnmarshalJSON decodes seconds as a number, or as a number in a string.
 func (s *Seconds) UnmarshalJSON(b []byte) error {
 	text := string(b)
 	if text == "null" { // as if it was not there
@@ -184,19 +179,25 @@ func (s *Seconds) UnmarshalJSON(b []byte) error {
 	}
 	f, err := strconv.ParseFloat(text, 64)
 	if err != nil || math.IsNaN(f) || f < 0 || f*1000 > float64(charge.MaxTime) {
-		reason := fmt.Sprintf("%.40q is no moment; %s", text, secondsAre)
-		for _, unit := range []struct {
-			name string
-			many float64
-		}{{"milliseconds", 1e3}, {"microseconds", 1e6}, {"nanoseconds", 1e9}} {
-			if s := f / unit.many; err == nil && s >= 1e9 && s < 1e10 { // of the years 2001 to 2286
-				reason = fmt.Sprintf("%.40s looks like %s; %s", text, unit.name, secondsAre)
-			}
-		}
-		return &json.UnmarshalTypeError{Value: reason, Type: reflect.TypeFor[charge.Time]()}
+		return unreadable[Seconds](text)
 	}
 	*s = Seconds(int64(math.Round(f * 1000)))
 	return nil
+}
+
+// notSeconds is what is wrong with a text that is no moment in seconds. It names the
+// unit if the number looks like milliseconds or smaller.
+func notSeconds(text string) reason.Wrong {
+	f, err := strconv.ParseFloat(text, 64)
+	for _, unit := range [...]struct {
+		name string
+		many float64
+	}{{"ms", 1e3}, {"µs", 1e6}, {"ns", 1e9}} {
+		if s := f / unit.many; err == nil && s >= 1e9 && s < 1e10 { // of the years 2001 to 2286
+			return reason.Wrong{Code: reason.SecondsUnit, Value: text, Allowed: unit.name}
+		}
+	}
+	return reason.Wrong{Code: reason.NotSeconds, Value: quoted(text)}
 }
 
 // KWh is energy written as decimal kilowatt-hours.
@@ -222,7 +223,7 @@ func (m Money) MarshalJSON() ([]byte, error) { return []byte(m.String()), nil }
 func (e *KWh) UnmarshalJSON(b []byte) error {
 	f, err := strconv.ParseFloat(string(b), 64)
 	if err != nil || math.IsNaN(f) || math.Abs(f) > 1e13 {
-		return notDecimal[KWh](b, "use a decimal number of kWh, such as 12.5")
+		return unreadable[KWh](string(b))
 	}
 	*e = KWh(math.Round(f * 1000))
 	return nil
@@ -232,16 +233,16 @@ func (e *KWh) UnmarshalJSON(b []byte) error {
 func (m *Money) UnmarshalJSON(b []byte) error {
 	v, decimals, err := charge.ParseDecimal(string(b))
 	if err != nil {
-		return notDecimal[Money](b, "use a decimal number in the main unit of the currency, such as 5.00")
+		return unreadable[Money](string(b))
 	}
 	*m = Money{v, decimals}
 	return nil
 }
 
-// notDecimal is the error of a value that is no decimal of type T. Its type lets decode
-// name the field.
-func notDecimal[T any](b []byte, remedy string) error {
-	return &json.UnmarshalTypeError{Value: fmt.Sprintf("%.40s is no decimal; %s", b, remedy), Type: reflect.TypeFor[T]()}
+// unreadable is the error of a value that is none of type T. Its own type is the only
+// one to which encoding/json adds the name of the field.
+func unreadable[T any](value string) error {
+	return &json.UnmarshalTypeError{Value: fmt.Sprintf("%.40s", value), Type: reflect.TypeFor[T]()}
 }
 
 // CentralEventType is what Central reports on central-events.
@@ -325,8 +326,11 @@ func (m *CentralEvent) Headers() map[string]string {
 func (m *CentralEvent) validate(c *check) {
 	c.require("event_id", "event_type", "timestamp")
 	c.text("event_id", m.EventID, 160)
-	if m.EventID == "" || m.EventType == "" {
-		c.fail("event_id", "event_id and event_type must not be empty")
+	if m.EventType == "" {
+		c.fail("event_type", reason.Wrong{Code: reason.FieldMissing})
+	}
+	if m.EventID == "" {
+		c.fail("event_id", reason.Wrong{Code: reason.FieldMissing})
 	}
 	c.text("message_id", m.MessageID, 128)
 	c.optionalUsername(m.Username)

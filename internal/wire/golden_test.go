@@ -174,6 +174,7 @@ func linkSamples(at charge.Time) []sample {
 		{"bridge_alive_troubles", &wire.BridgeAlive{
 			V: 1, Bridge: "bridge-1", At: at, StartedAt: at, MQTT: wire.Dependency{Up: true, Since: at}, Kafka: wire.Dependency{Up: true, Since: at},
 			Accepted: 1, DeadLetters: 1, DeadLetter: "cp/CP_001/up/event: record: is not a JSON object",
+			DeadLetterWhy: reason.OfMessage("record", "", reason.Wrong{Code: reason.JSONNoObject}),
 			Troubles: []wire.Trouble{{Since: at, Reason: "cannot write cp-events: the partition has no leader: a broker is away", Why: reason.Reason{
 				Code: reason.CannotWrite, Topic: "cp-events", Cause: reason.NoLeader,
 			}}},

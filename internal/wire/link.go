@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"fmt"
 	"unicode/utf8"
 
 	"github.com/carga-ev/carga/internal/charge"
@@ -40,7 +41,7 @@ func (m *Ack) validate(c *check) {
 	}
 	c.within("seq", int64(min(m.Seq, 1<<62)), 0, 1<<53)
 	if m.Journal == nil && m.Seq != 0 {
-		c.fail("seq", "is %d without a journal; 0 is expected", m.Seq)
+		c.fail("seq", reason.Wrong{Code: reason.SeqAlone, Value: fmt.Sprint(m.Seq)})
 	}
 	c.time("at", m.At)
 }
@@ -180,13 +181,11 @@ func (m *Telemetry) validate(c *check) {
 	c.id("journal", string(m.Journal))
 	c.time("at", m.At)
 	if m.Clock != "" && !m.Clock.Valid() {
-		c.fail("clock", "%.20q is unknown; synced, set or unset is expected", m.Clock)
+		c.fail("clock", unknown(m.Clock, clocks))
 	}
 	c.within("uptime_ms", m.UptimeMS, 0, 1<<53)
 	c.within("interval_ms", m.IntervalMS, 0, 3_600_000)
-	if len(m.Connectors) > charge.MaxConnectors {
-		c.fail("connectors", "has %d entries; at most %d are allowed", len(m.Connectors), charge.MaxConnectors)
-	}
+	c.entries("connectors", len(m.Connectors), 0, charge.MaxConnectors)
 	for i := range m.Connectors {
 		t := &m.Connectors[i]
 		c.within("connectors.connector", int64(t.Connector), 1, charge.MaxConnectors)
@@ -202,7 +201,7 @@ func (m *Telemetry) validate(c *check) {
 			c.within("connectors.limit_ma", int64(*t.Limit), 0, MaxLimit)
 		}
 		if t.LimitBy != "" && !t.LimitBy.Valid() {
-			c.fail("connectors.limit_by", "%.20q is unknown; one of %q is expected", t.LimitBy, charge.LimitOwners())
+			c.fail("connectors.limit_by", unknown(t.LimitBy, charge.LimitOwners()))
 		}
 		for _, f := range t.Faults {
 			c.fault("connectors.faults", f)
@@ -259,6 +258,8 @@ type BridgeAlive struct {
 	Commands    int64       `json:"commands"`  // messages published to charging points
 	// DeadLetter is where the last dead letter came from, and why it is one.
 	DeadLetter string `json:"dead_letter,omitempty"`
+	// DeadLetterWhy is why it is one, for programs; absent in older bridges.
+	DeadLetterWhy reason.Reason `json:"dead_letter_why,omitzero"`
 	// Troubles are what the bridge has not been able to write or read for longer
 	// than 10 s while Kafka is up, the oldest first.
 	Troubles []Trouble `json:"troubles,omitempty"`
@@ -289,9 +290,13 @@ type BridgeLease struct {
 func (m *BridgeAlive) StandsBy() bool { return m.Lease != nil && !m.Lease.Holds }
 
 // SetDetails sets the fields with texts, cut to what a heartbeat may contain. The
-// texts of the troubles follow from Why.
-func (m *BridgeAlive) SetDetails(deadLetter string, troubles []Trouble, warnings []reason.Reason) {
-	m.DeadLetter = Cut(deadLetter, maxDetail)
+// texts of dead letter and troubles follow from their reasons; origin is the topic on
+// which the last dead letter came.
+func (m *BridgeAlive) SetDetails(origin string, deadLetter reason.Reason, troubles []Trouble, warnings []reason.Reason) {
+	if !deadLetter.IsZero() {
+		m.DeadLetter = Cut(origin+": "+deadLetter.String(), maxDetail)
+		m.DeadLetterWhy = cutReason(deadLetter)
+	}
 	for _, t := range troubles[:min(len(troubles), writtenTroubles)] {
 		m.Troubles = append(m.Troubles, Trouble{t.Since, Cut(t.Why.String(), maxDetail), cutReason(t.Why)})
 	}
@@ -306,9 +311,14 @@ func DependencyDown(since charge.Time, words string, why reason.Reason) Dependen
 	return Dependency{Since: since, Reason: Cut(words, maxReason), Why: cutReason(why)}
 }
 
-// cutReason cuts the texts of a reason that have no bound of their own.
+// cutReason cuts the texts of a reason.
 func cutReason(r reason.Reason) reason.Reason {
-	r.Address, r.Topic, r.Other, r.Detail = Cut(r.Address, maxValue), Cut(r.Topic, maxValue), Cut(r.Other, maxValue), Cut(r.Detail, maxValue)
+	for _, v := range []*string{
+		&r.Part, &r.Bridge, &r.Address, &r.Topic, &r.Central, &r.Journal, &r.Session, &r.Other, &r.Driver, &r.Fault, &r.Since,
+		&r.Message, &r.Field, &r.Value, &r.Allowed, &r.Detail, &r.Note,
+	} {
+		*v = Cut(*v, maxValue)
+	}
 	return r
 }
 
@@ -352,9 +362,9 @@ func (m *BridgeAlive) validate(c *check) {
 	c.reason("mqtt.why", m.MQTT.Why)
 	c.reason("kafka.why", m.Kafka.Why)
 	c.text("dead_letter", m.DeadLetter, maxReason)
-	if len(m.Troubles) > maxTroubles || len(m.Warnings) > maxTroubles {
-		c.fail("troubles", "has %d entries and warnings has %d; at most %d are allowed", len(m.Troubles), len(m.Warnings), maxTroubles)
-	}
+	c.reason("dead_letter_why", m.DeadLetterWhy)
+	c.entries("troubles", len(m.Troubles), 0, maxTroubles)
+	c.entries("warnings", len(m.Warnings), 0, maxTroubles)
 	for i := range m.Troubles {
 		c.time("troubles.since", m.Troubles[i].Since)
 		c.text("troubles.reason", m.Troubles[i].Reason, maxReason)
@@ -363,9 +373,7 @@ func (m *BridgeAlive) validate(c *check) {
 	for _, w := range m.Warnings {
 		c.text("warnings", w, maxReason)
 	}
-	if n := len(m.WarningsWhy); n > maxTroubles {
-		c.fail("warnings_why", "has %d entries; at most %d are allowed", n, maxTroubles)
-	}
+	c.entries("warnings_why", len(m.WarningsWhy), 0, maxTroubles)
 	for _, w := range m.WarningsWhy {
 		c.reason("warnings_why", w)
 	}

@@ -2,53 +2,69 @@ package wire
 
 import (
 	"encoding/json"
-	"fmt"
 	"reflect"
 	"strings"
 
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/reason"
 )
 
-// mismatch explains to the sender of a message why a field cannot be read, without
-// the words of this program.
-func mismatch(e *json.UnmarshalTypeError) string {
-	kind, number, _ := strings.Cut(e.Value, " ")
-	is, known := map[string]string{
-		"string": "a text", "number": "a number", "bool": "true or false", "object": "an object", "array": "a list",
-	}[kind]
-	if !known || number != "" && kind != "number" {
-		return e.Value // of charge.Time, charge.Epoch and Seconds: the whole reason
+// mismatch returns what is wrong with a field that cannot be read, without the words of
+// this program.
+func mismatch(e *json.UnmarshalTypeError) reason.Wrong {
+	code := expected(e.Type)
+	switch code {
+	case reason.NotSeconds:
+		return notSeconds(e.Value)
+	case reason.NotKWh, reason.NotAmount:
+		return reason.Wrong{Code: code, Value: e.Value}
+	case reason.NotEpoch:
+		return notEpoch(text(e.Value))
+	case reason.NotTime:
+		return reason.Wrong{Code: code, Value: text(e.Value)}
 	}
-	if number != "" {
-		is = fmt.Sprintf("the number %.40s", number)
-	}
-	return "is " + is + "; " + expected(e.Type) + " is expected"
+	return reason.Wrong{Code: code}
 }
 
-// expected describes what a field of a type holds.
-func expected(t reflect.Type) string {
+// text returns the text that charge.Time and charge.Epoch refuse, which stands in
+// quotation marks. Of what is no text, encoding/json has the kind alone.
+func text(value string) string {
+	if !strings.HasPrefix(value, `"`) {
+		return "…"
+	}
+	return value
+}
+
+// expected returns the code that names what a field of a type holds.
+func expected(t reflect.Type) reason.Code {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
 	switch t {
 	case reflect.TypeFor[charge.Time]():
-		return `a text as "2026-11-22T10:00:00.000Z"`
+		return reason.NotTime
 	case reflect.TypeFor[charge.Epoch]():
-		return "the text of an epoch"
+		return reason.NotEpoch
+	case reflect.TypeFor[Seconds]():
+		return reason.NotSeconds
+	case reflect.TypeFor[KWh]():
+		return reason.NotKWh
+	case reflect.TypeFor[Money]():
+		return reason.NotAmount
 	}
 	switch t.Kind() {
 	case reflect.String:
-		return "a text"
+		return reason.NotText
 	case reflect.Bool:
-		return "true or false"
+		return reason.NotBool
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		return "a whole number"
+		return reason.NotWhole
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		return "a whole number from 0"
+		return reason.NotNatural
 	case reflect.Slice, reflect.Array:
-		return "a list"
+		return reason.NotList
 	case reflect.Struct, reflect.Map:
-		return "an object"
+		return reason.NotObject
 	}
-	return "another value"
+	return reason.NotExpected
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/reason"
 )
 
 // RecordType is what a journal record reports: a fact, in the past tense.
@@ -111,19 +112,22 @@ func (r *Record) validate(c *check) {
 	c.id("journal", string(r.Journal))
 	c.within("seq", int64(min(r.Seq, 1<<62)), 1, 1<<53)
 	if r.Prev != "" && !isHash(r.Prev) {
-		c.fail("prev", "is not a lower-case hex SHA-256")
+		c.fail("prev", notHex(2*sha256.Size))
 	}
-	if len(r.Type) == 0 || len(r.Type) > 64 {
-		c.fail("type", "has %d bytes; 1 to 64 are allowed", len(r.Type))
-	}
+	c.typeName("type", string(r.Type))
 	c.connector(r.Connector, 0)
 	c.optionalID("session_id", string(r.SessionID))
 	c.time("at", r.At)
 	if r.Clock != "" && !r.Clock.Valid() {
-		c.fail("clock", "%.20q is unknown; synced, set or unset is expected", r.Clock)
+		c.fail("clock", unknown(r.Clock, clocks))
 	}
 	c.within("uptime_ms", r.UptimeMS, 0, 1<<53)
 }
+
+// clocks are the values of the field clock.
+//
+//nolint:gochecknoglobals // a table of constants
+var clocks = []charge.ClockQuality{charge.ClockSynced, charge.ClockSet, charge.ClockUnset}
 
 // isHash reports whether s is a lower-case hex SHA-256.
 func isHash(s string) bool {
@@ -171,18 +175,18 @@ func (r *Record) Payload() (Payload, error) {
 // begins refuses a record 1 that contradicts its own envelope: prev is the hash
 // of the record that after names, and no journal follows itself.
 func (r *Record) begins(after *Position) error {
-	var fault string
+	var code reason.Code
 	switch {
 	case after == nil && r.Prev != "":
-		fault = "is null, and prev is the hash of a record; one of them is wrong"
+		code = reason.AfterNull
 	case after != nil && r.Prev == "":
-		fault = "names a record, and prev is empty; one of them is wrong"
+		code = reason.AfterAlone
 	case after != nil && after.Journal == r.Journal:
-		fault = "names a record of this journal; a journal follows another one"
+		code = reason.AfterItself
 	default:
 		return nil
 	}
-	return &DecodeError{"record " + string(r.Type), "data.after", fault}
+	return &DecodeError{"record " + string(r.Type), "data.after", reason.Wrong{Code: code}}
 }
 
 // newPayload returns an empty payload of a type; nil for an unknown type.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/reason"
 )
 
 // Position names one record, and with it all records of its journal up to it.
@@ -18,9 +19,7 @@ func (p *Position) validate(c *check, field string) {
 		return
 	}
 	c.id(field+".journal", string(p.Journal))
-	if p.Seq < 1 || p.Seq > 1<<53 {
-		c.fail(field+".seq", "%d is out of range; 1 to 2^53 are allowed", p.Seq)
-	}
+	c.within(field+".seq", int64(min(p.Seq, 1<<62)), 1, 1<<53)
 }
 
 // Registered is record 1 of every journal. It reports that the agent has
@@ -84,9 +83,7 @@ func (p *Registered) validate(c *check) {
 	c.text("agent", p.Agent, 128)
 	c.text("name", p.Name, 128)
 	c.text("place", p.Place, 128)
-	if len(p.Connectors) == 0 || len(p.Connectors) > charge.MaxConnectors {
-		c.fail("connectors", "has %d entries; 1 to %d are allowed", len(p.Connectors), charge.MaxConnectors)
-	}
+	c.entries("connectors", len(p.Connectors), 1, charge.MaxConnectors)
 	for i := range p.Connectors {
 		s, f := &p.Connectors[i], fmt.Sprintf("connectors.%d.", i)
 		c.within(f+"connector", int64(s.Connector), 1, charge.MaxConnectors)
@@ -105,7 +102,7 @@ func (p *Registered) validate(c *check) {
 		c.within(f+"first", int64(min(d.First, 1<<62)), 0, 1<<53)
 		c.within(f+"last", int64(min(d.Last, 1<<62)), 0, 1<<53)
 		if d.Last != 0 && d.Last < d.First {
-			c.fail(f+"last", "%d is below first, %d; 0 means to the end of the journal", d.Last, d.First)
+			c.fail(f+"last", reason.Wrong{Code: reason.EndBeforeStart, Value: fmt.Sprint(d.Last), Allowed: fmt.Sprint(d.First)})
 		}
 		c.text(f+"reason", d.Reason, 256)
 	}
@@ -124,7 +121,7 @@ func (p *Registered) validate(c *check) {
 
 func (c *check) status(field string, s charge.Status) {
 	if !s.Valid() {
-		c.fail(field, "%.40q is not a status of a connector", s)
+		c.fail(field, unknown(s, charge.Statuses()))
 	}
 }
 
@@ -195,7 +192,7 @@ func (p *AuthRequested) validate(c *check) {
 	c.id("request_id", p.RequestID)
 	c.optionalHash("token_hash", p.TokenHash)
 	if p.TokenHash == "" && !charge.ValidName(string(p.Token)) {
-		c.fail("token_hash", "is missing, and id_token is not a token of 1 to %d bytes without control characters", charge.MaxNameLength)
+		c.fail("token_hash", reason.Wrong{Code: reason.TokenMissing, Last: charge.MaxNameLength})
 	}
 	if p.Decided != "" {
 		c.oneOf("decided", string(p.Decided), string(DecidedAccepted), string(DecidedRefused))
@@ -216,7 +213,7 @@ func (p *CommandAccepted) validate(c *check) {
 	c.require("command")
 	if c.err == nil && !c.all {
 		if _, err := DecodeCommand(p.Command); err != nil {
-			c.fail("command", "%s", err)
+			c.nested("command", err)
 		}
 	}
 }
@@ -281,7 +278,7 @@ func (p *ReservationEnded) validate(c *check) {
 	c.require("reservation_id", "reason")
 	c.id("reservation_id", string(p.ReservationID))
 	if !p.Reason.Valid() {
-		c.fail("reason", "%.40q is not an end of a reservation", p.Reason)
+		c.fail("reason", unknown(p.Reason, charge.ReservationEnds()))
 	}
 	c.optionalUsername(p.Username)
 }
@@ -373,12 +370,12 @@ func (*ChargingStopped) RecordType() RecordType { return TypeChargingStopped }
 func (p *ChargingStopped) validate(c *check) {
 	c.require("reason", "register_start_wh", "register_wh")
 	if !p.Reason.Valid() {
-		c.fail("reason", "%.40q is not a stop reason", p.Reason)
+		c.fail("reason", unknown(p.Reason, charge.StopReasons()))
 	}
 	c.register("register_start_wh", p.Start)
 	c.register("register_wh", p.Register)
 	if p.Register < p.Start {
-		c.fail("register_wh", "%d is below register_start_wh %d; a register never goes back", p.Register, p.Start)
+		c.fail("register_wh", reason.Wrong{Code: reason.BelowStart, Value: fmt.Sprint(p.Register), Allowed: fmt.Sprint(p.Start)})
 	}
 	c.optionalUsername(p.Username)
 	c.optionalID("reservation_id", string(p.ReservationID))
@@ -403,7 +400,7 @@ func (p *FaultRaised) validate(c *check) {
 
 func (c *check) fault(field string, f charge.Fault) {
 	if !f.Valid() {
-		c.fail(field, "%.40q is not a fault; one of %q is expected", f, charge.Faults())
+		c.fail(field, unknown(f, charge.Faults()))
 	}
 }
 

@@ -2,12 +2,13 @@ package wire
 
 import (
 	"encoding/json"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/carga-ev/carga/internal/reason"
 )
 
 // MaxMessage is the largest message that is accepted or written, in bytes.
@@ -17,21 +18,6 @@ const MaxMessage = 32 << 10
 
 // maxDepth bounds nesting. The deepest message of Carga has 5 levels.
 const maxDepth = 16
-
-// DecodeError is why a message was refused, and where.
-type DecodeError struct {
-	Message string // the kind of message, as in "record" or "command"
-	Field   string // the path of the field, as in "data.register_wh"; empty for the message as a whole
-	Reason  string // what is wrong and what would be right
-}
-
-// Error names message, field and reason.
-func (e *DecodeError) Error() string {
-	if e.Field == "" {
-		return e.Message + ": " + e.Reason
-	}
-	return e.Message + ": field " + e.Field + ": " + e.Reason
-}
 
 // scanner checks the structure of a JSON text: one object, valid UTF-8, no
 // repeated keys, bounded depth, nothing behind it. encoding/json accepts all
@@ -49,9 +35,12 @@ type scanner struct {
 // in case, as "SEQ" would match "seq".
 type oddKey struct{ begins, depth int }
 
-type scanError struct{ field, reason string }
+type scanError struct {
+	field string
+	wrong reason.Wrong
+}
 
-func (e *scanError) Error() string { return e.field + ": " + e.reason }
+func (e *scanError) Error() string { return e.field + ": " + e.wrong.String() }
 
 // scanObject checks raw. It returns the keys of the top-level object whose
 // values are not null, and the odd keys of all objects.
@@ -81,25 +70,33 @@ func hideOddKeys(raw []byte, odd []oddKey, depth int) []byte {
 // whole scans the text.
 func (s *scanner) whole() *scanError {
 	if !utf8.Valid(s.b) {
-		return &scanError{"", "is not valid UTF-8"}
+		return &scanError{"", reason.Wrong{Code: reason.JSONNotUTF8}}
 	}
 	s.space()
 	if s.i >= len(s.b) || s.b[s.i] != '{' {
-		return &scanError{"", "is not a JSON object"}
+		return &scanError{"", reason.Wrong{Code: reason.JSONNoObject}}
 	}
 	if err := s.object(); err != nil {
 		return err
 	}
 	s.space()
 	if s.i < len(s.b) {
-		return &scanError{"", fmt.Sprintf("has data behind its end, at byte %d", s.i+1)}
+		return &scanError{"", reason.Wrong{Code: reason.JSONTrailing, First: int64(s.i + 1)}}
 	}
 	return nil
 }
 
 // fail returns an error at the present field.
-func (s *scanner) fail(format string, args ...any) *scanError {
-	return &scanError{strings.Join(s.path, "."), fmt.Sprintf(format, args...)}
+func (s *scanner) fail(w reason.Wrong) *scanError { return &scanError{strings.Join(s.path, "."), w} }
+
+// malformed is an error at the byte of an index.
+func (s *scanner) malformed(i int) *scanError {
+	return s.fail(reason.Wrong{Code: reason.JSONMalformed, First: int64(i + 1)})
+}
+
+// tooDeep is an error at the present field.
+func (s *scanner) tooDeep() *scanError {
+	return s.fail(reason.Wrong{Code: reason.JSONTooDeep, Last: maxDepth})
 }
 
 func (s *scanner) space() {
@@ -136,13 +133,13 @@ func (s *scanner) value() *scanError {
 			return nil
 		}
 	}
-	return s.fail("has no JSON value at byte %d", s.i+1)
+	return s.malformed(s.i)
 }
 
 // object skips an object and collects its keys.
 func (s *scanner) object() *scanError {
 	if s.depth++; s.depth > maxDepth {
-		return s.fail("is nested more than %d deep", maxDepth)
+		return s.tooDeep()
 	}
 	s.i++
 	seen := newKeySet()
@@ -159,14 +156,14 @@ func (s *scanner) object() *scanError {
 		s.path = append(s.path, key)
 		plain := folded(key)
 		if !seen.add(plain) {
-			return s.fail("appears twice")
+			return s.fail(reason.Wrong{Code: reason.FieldTwice})
 		}
 		if plain != key {
 			s.odd = append(s.odd, oddKey{begins, s.depth})
 		}
 		s.space()
 		if s.peek() != ':' {
-			return s.fail("has no value")
+			return s.malformed(s.i)
 		}
 		s.i++
 		s.space()
@@ -184,7 +181,7 @@ func (s *scanner) object() *scanError {
 			break
 		}
 		if c != ',' {
-			return s.fail("is cut off or malformed at byte %d", s.i+1)
+			return s.malformed(s.i)
 		}
 		s.i++
 	}
@@ -196,7 +193,7 @@ func (s *scanner) object() *scanError {
 // array skips an array.
 func (s *scanner) array() *scanError {
 	if s.depth++; s.depth > maxDepth {
-		return s.fail("is nested more than %d deep", maxDepth)
+		return s.tooDeep()
 	}
 	s.i++
 	for n := 0; ; n++ {
@@ -215,7 +212,7 @@ func (s *scanner) array() *scanError {
 			break
 		}
 		if c != ',' {
-			return s.fail("is cut off or malformed at byte %d", s.i+1)
+			return s.malformed(s.i)
 		}
 		s.i++
 	}
@@ -236,7 +233,7 @@ func (s *scanner) text() (string, *scanError) {
 	}
 	var v string
 	if json.Unmarshal(s.b[start:s.i], &v) != nil {
-		return "", s.fail("has a bad escape near byte %d", start+1)
+		return "", s.malformed(start)
 	}
 	return v, nil
 }
@@ -244,7 +241,7 @@ func (s *scanner) text() (string, *scanError) {
 // quoted skips a string and reports whether it has no escapes.
 func (s *scanner) quoted() (plain bool, err *scanError) {
 	if s.peek() != '"' {
-		return false, s.fail("is cut off or malformed at byte %d", s.i+1)
+		return false, s.malformed(s.i)
 	}
 	start := s.i
 	plain = true
@@ -253,17 +250,17 @@ func (s *scanner) quoted() (plain bool, err *scanError) {
 		case c == '"':
 			s.i++
 			if !plain && !json.Valid(s.b[start:s.i]) {
-				return false, s.fail("has a bad escape near byte %d", start+1)
+				return false, s.malformed(start)
 			}
 			return plain, nil
 		case c == '\\':
 			plain = false
 			s.i++
 		case c < 0x20:
-			return false, s.fail("has a control character at byte %d", s.i+1)
+			return false, s.malformed(s.i)
 		}
 	}
-	return false, s.fail("is cut off inside a string")
+	return false, s.malformed(s.i)
 }
 
 // number skips a number.
@@ -277,7 +274,7 @@ func (s *scanner) number() *scanError {
 		return nil
 	}
 	if !json.Valid(s.b[start:s.i]) {
-		return s.fail("%q is not a JSON number", s.b[start:s.i])
+		return s.malformed(start)
 	}
 	return nil
 }
@@ -343,7 +340,7 @@ func (k *keySet) add(key string) bool {
 // it too. It does not bound the size.
 func Check(raw []byte) error {
 	if _, _, err := scanObject(raw); err != nil {
-		return &DecodeError{"body", err.field, err.reason}
+		return &DecodeError{"body", err.field, err.wrong}
 	}
 	return nil
 }

@@ -2,9 +2,11 @@ package wire
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/reason"
 )
 
 // Kind is what a topic of one charging point carries.
@@ -66,21 +68,21 @@ func (t Topics) All(k Kind) string { return t.prefix() + "/+/" + string(k) }
 func (t Topics) Parse(topic string) (charge.CPID, Kind, error) {
 	rest, ok := strings.CutPrefix(topic, t.prefix()+"/")
 	if !ok {
-		return "", "", &DecodeError{"topic", "", fmt.Sprintf("%.80q is not below %q", topic, t.prefix())}
+		return "", "", &DecodeError{"topic", "", reason.Wrong{Code: reason.TopicOther, Value: fmt.Sprintf("%.80q", topic), Allowed: strconv.Quote(t.prefix())}}
 	}
 	id, kind, ok := strings.Cut(rest, "/")
 	if !ok {
-		return "", "", &DecodeError{"topic", "", fmt.Sprintf("%.80q names no kind of message", topic)}
+		return "", "", &DecodeError{"topic", "", reason.Wrong{Code: reason.TopicKind, Value: fmt.Sprintf("%.80q", topic)}}
 	}
 	cp, err := charge.ParseCPID(id)
 	if err != nil {
-		return "", "", &DecodeError{"topic", "cp_id", err.Error()}
+		return "", "", &DecodeError{"topic", "cp_id", notID(id)}
 	}
 	switch k := Kind(kind); k {
 	case KindEvent, KindTelemetry, KindPresence, KindCommand, KindAck:
 		return cp, k, nil
 	}
-	return "", "", &DecodeError{"topic", "", fmt.Sprintf("%.80q is of no known kind", topic)}
+	return "", "", &DecodeError{"topic", "", reason.Wrong{Code: reason.TopicKind, Value: fmt.Sprintf("%.80q", topic)}}
 }
 
 // Kafka topics. Their keys are the cp_id; on the drivers' topics the username.
@@ -104,7 +106,8 @@ const (
 const (
 	HeaderReceivedAt = "received_at" // RFC 3339, when the bridge received it
 	HeaderTopic      = "topic"       // the MQTT topic it came on, or the Kafka topic of a dead letter
-	HeaderReason     = "reason"      // why it is a dead letter
+	HeaderReason     = "reason"      // why it is a dead letter, as a text
+	HeaderWhy        = "why"         // the same for programs: a reason.Reason as JSON
 	HeaderOrigin     = "origin"      // "partition/offset" of a dead letter that came by Kafka
 	HeaderKind       = "kind"        // what a record of monitor-events or cp-commands is
 	HeaderCentral    = "central"     // the epoch of the Central that wrote a record of cp-commands

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"testing"
 
+	"github.com/carga-ev/carga/internal/reason"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -71,6 +72,9 @@ func TestErrorsHaveNoWordsOfGo(t *testing.T) {
 					continue
 				}
 				refused++
+				if why := wire.Why(err); why.String() != err.Error() || !why.Known() || why.Code == reason.Reported {
+					t.Errorf("%s: the reason of %v is %+v, in words %s", s.name, err, why, why)
+				}
 				if ofGo.MatchString(err.Error()) {
 					t.Errorf("%s: %v, of %v in %s", s.name, err, fmt.Sprintf("%#v", by), text)
 				}

@@ -327,7 +327,7 @@ func (w *World) checkCommit(r *centralRun, u *unit) {
 // checkFork: S13. Only a charging point that lost its storage may look like two devices.
 func (w *World) checkFork(p *ledger.Point) {
 	if a := w.agentOf(p.ID); a != nil && p.Forked() && !a.truth.storageLost {
-		w.violated("S13", "%s is quarantined, and nothing was lost: %s", a.id, p.ForkReason)
+		w.violated("S13", "%s is quarantined, and nothing was lost: %s", a.id, p.Fork)
 	}
 }
 

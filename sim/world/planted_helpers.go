@@ -3,6 +3,7 @@ package world
 import (
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/reason"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -52,7 +53,7 @@ func applyAgain(cp *ledger.CP, env *ledger.Env, in ledger.Input) (ledger.Outcome
 
 // forkAtOnce quarantines a charging point after one record: BugForgedForks.
 func forkAtOnce(cp *ledger.CP, now charge.Time) ledger.Change {
-	cp.ForkedAt, cp.ForkReason = now, "a record does not fit"
+	cp.ForkedAt, cp.Fork = now, reason.Reason{Code: reason.NotFollowingFork}
 	return ledger.PointChanged{Point: cp.Point}
 }
 

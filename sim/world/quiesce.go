@@ -83,7 +83,7 @@ func (w *World) releaseForks() {
 		switch {
 		case !p.Forked():
 		case !a.truth.storageLost:
-			w.violated("S13", "%s is quarantined, and nothing was lost: %s", a.id, p.ForkReason)
+			w.violated("S13", "%s is quarantined, and nothing was lost: %s", a.id, p.Fork)
 		default:
 			w.stats.Released++
 			c.run.submit(&operatorInput{release: true, cp: a.id, answer: func(orders.Reply) {}})
@@ -200,7 +200,7 @@ func (w *World) checkAgent(c *central, a *agent) {
 		w.violated("V3", "%s does not run at the end", a.id)
 		return
 	case c.db.points[a.id].ForkedAt != 0:
-		w.violated("S13", "%s is quarantined: %s", a.id, c.db.points[a.id].ForkReason)
+		w.violated("S13", "%s is quarantined: %s", a.id, c.db.points[a.id].Fork)
 		return
 	// Nothing happens any more, so not a single record may be left.
 	case b.view.Delivery.Unacked() > 0:

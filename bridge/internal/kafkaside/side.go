@@ -168,7 +168,7 @@ func (s *Side) Run(ctx context.Context, down Publisher, mqtt func() wire.Depende
 func (s *Side) Write(m *forward.Message) {
 	switch d := &m.Decision; d.Kind {
 	case route.DeadLetter:
-		s.log.Warn("dead letter", slog.String("cp_id", string(d.CP)), slog.String("reason", d.Reason))
+		s.log.Warn("dead letter", slog.String("cp_id", string(d.CP)), slog.String("reason", d.Why.String()))
 	case route.Event:
 		crashpoint.At(crashpoint.Received)
 	case route.Telemetry, route.Presence:
@@ -182,7 +182,7 @@ func (s *Side) Write(m *forward.Message) {
 		case kafkalink.Conflated:
 			s.cfg.Core.Step(forward.Replaced{Message: m})
 		case kafkalink.Poisoned:
-			s.cfg.Core.Step(forward.Refused{Message: m, Reason: o.Err.Error()})
+			s.cfg.Core.Step(forward.Refused{Message: m, Why: o.Reason})
 		}
 	}
 	if err := s.producer.Enqueue(r); err != nil { // it has stopped
@@ -289,7 +289,7 @@ func (s *Side) Heartbeat(mqtt wire.Dependency) wire.BridgeAlive {
 	for _, t := range s.Troubles() {
 		troubles = append(troubles, wire.Trouble{Since: charge.At(t.Since), Why: t.Reason})
 	}
-	m.SetDetails(b.LastDeadLetter, troubles, s.topics.State().Warnings())
+	m.SetDetails(b.LastOrigin, b.LastDeadLetter, troubles, s.topics.State().Warnings())
 	return m
 }
 

@@ -1,7 +1,9 @@
 package ingest
 
 import (
+	"cmp"
 	"maps"
+	"strings"
 
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/view"
@@ -100,6 +102,11 @@ func (in bridgeIn) apply(u *unit) {
 	}
 	u.newBridgeDeadLetters += n - known
 	why := reason.Reason{Code: reason.BridgeDeadLetters, Other: run.bridge, Count: n, Topic: u.w.cfg.Topics.DeadLetters, Detail: in.b.DeadLetter}
+	if last := in.b.DeadLetterWhy; last.Known() {
+		why = why.Because(last)
+		origin, _, _ := strings.Cut(in.b.DeadLetter, ": ")
+		why.Detail = cmp.Or(why.Detail, origin)
+	}
 	u.addChanges([]ledger.Change{ledger.AlarmRaised{Alarm: ledger.Alarm{
 		ID: string(view.AlarmDeadLetter) + ".bridge." + run.bridge, Kind: view.AlarmDeadLetter, At: u.now, Detail: why.String(), Why: why,
 	}}})

@@ -150,13 +150,13 @@ func TestOneMessageIDTwoDrivers(t *testing.T) {
 // names the field, and the message is counted.
 func TestADriverLearnsWhatIsWrong(t *testing.T) {
 	for name, c := range map[string]struct{ line, user, id, field string }{
-		"milliseconds":           {`{"message_id":"b1","event_type":"AUTHORIZATION_REQUEST","username":"ms","cp_id":null,"client_id":"t","timestamp":1795984071695}`, "ms", "b1", "timestamp: 1795984071695 looks like milliseconds"},
+		"milliseconds":           {`{"message_id":"b1","event_type":"AUTHORIZATION_REQUEST","username":"ms","cp_id":null,"client_id":"t","timestamp":1795984071695}`, "ms", "b1", "timestamp: 1795984071695 looks like ms"},
 		"null":                   {`{"message_id":"b2","event_type":"AUTHORIZATION_REQUEST","username":"ms","cp_id":null,"client_id":"t","timestamp":null}`, "ms", "b2", "timestamp: is missing"},
 		"absent":                 {`{"message_id":"1","event_type":"AUTHORIZATION_REQUEST","username":"ana","cp_id":null,"client_id":"a"}`, "ana", "1", "timestamp: is missing"},
 		"text, and first":        {`{"timestamp":"now","message_id":"1","event_type":"STOP_REQUEST","username":"ana","cp_id":"CP_1"}`, "ana", "1", "timestamp"},
 		"a twin of a field":      {`{"message_id":"1","event_type":"STOP_REQUEST","username":"ana","cp_id":"CP_1","CP_ID":"CP_2","timestamp":NOW}`, "ana", "1", "CP_ID: appears twice"},
 		"no cp_id":               {`{"message_id":"1","event_type":"STOP_REQUEST","username":"ana","timestamp":NOW}`, "ana", "1", "cp_id: is missing"},
-		"a number as id":         {`{"message_id":1,"event_type":"STOP_REQUEST","username":"ana","cp_id":"CP_1","timestamp":NOW}`, "ana", "", "message_id: is a number; a text is expected"},
+		"a number as id":         {`{"message_id":1,"event_type":"STOP_REQUEST","username":"ana","cp_id":"CP_1","timestamp":NOW}`, "ana", "", "message_id: is not a text"},
 		"an id that is too long": {`{"message_id":"` + strings.Repeat("1", 129) + `","event_type":"STOP_REQUEST","username":"ana","cp_id":"CP_1","timestamp":NOW}`, "ana", "", "message_id: has 129 bytes"},
 		"no type":                {`{"message_id":"1","username":"ana","timestamp":NOW}`, "ana", "1", "event_type: is missing"},
 		"unknown type":           {`{"message_id":"1","event_type":"DANCE_REQUEST","username":"ana","timestamp":NOW}`, "ana", "1", "event_type: \"DANCE_REQUEST\" is unknown"},

@@ -58,7 +58,7 @@ func FuzzPrepare(f *testing.F) {
 			at = in.d
 			askedFor(t, &in)
 		case deadLetterIn:
-			if at = in.d; in.reason == "" {
+			if at = in.d; in.why.IsZero() {
 				t.Fatalf("%q on %s is a dead letter without a reason", value, d.Topic)
 			}
 		case unknownKindIn:

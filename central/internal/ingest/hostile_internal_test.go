@@ -344,7 +344,7 @@ func hostile(ctx context.Context, t *rapid.T, path string) {
 	commit := func() {
 		for _, in := range batch {
 			if d, dead := in.(deadLetterIn); dead {
-				t.Fatalf("%s: a well-formed message is a dead letter: %s", d.d.Value, d.reason)
+				t.Fatalf("%s: a well-formed message is a dead letter: %s", d.d.Value, d.why)
 			}
 		}
 		if err := w.tryCommit(ctx, batch); err != nil {

@@ -8,6 +8,7 @@ import (
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/crashpoint"
+	"github.com/carga-ev/carga/internal/reason"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -54,8 +55,8 @@ type ticketIn struct {
 
 // deadLetterIn is a Kafka record that cannot be used.
 type deadLetterIn struct {
-	d      KafkaRecord
-	reason string
+	d   KafkaRecord
+	why reason.Reason
 }
 
 // offsetIn is a Kafka record that changes nothing but the offset.
@@ -80,7 +81,7 @@ func (w *Writer) decode(d KafkaRecord) input {
 	case w.cfg.Topics.Central:
 		return decodeAnswer(d)
 	}
-	return deadLetterIn{d, fmt.Sprintf("topic %.80q has no reader", d.Topic)}
+	return deadLetterIn{d, reason.Reason{Code: reason.TopicUnread, Value: fmt.Sprintf("%.80q", d.Topic)}}
 }
 
 // decodeRecord decodes a journal record. The key of the Kafka record must be
@@ -89,14 +90,14 @@ func (w *Writer) decode(d KafkaRecord) input {
 func (w *Writer) decodeRecord(d KafkaRecord) input {
 	crashpoint.At(crashpoint.Fetched)
 	if len(d.Value) == 0 {
-		return deadLetterIn{d, "is empty"}
+		return deadLetterIn{d, reason.Reason{Code: reason.MessageEmpty, Message: "record"}}
 	}
 	r, err := wire.DecodeRecord(d.Value)
 	switch {
 	case err != nil:
-		return deadLetterIn{d, err.Error()}
+		return deadLetterIn{d, wire.Why(err)}
 	case d.Key != string(r.CPID):
-		return deadLetterIn{d, fmt.Sprintf("the key names %.80q, the record %q", d.Key, r.CPID)}
+		return deadLetterIn{d, reason.Reason{Code: reason.KeyNames, Value: fmt.Sprintf("%.80q", d.Key), Allowed: fmt.Sprintf("%q", r.CPID)}}
 	}
 	w.live.pointSeen(r.CPID, &d)
 	return recordIn{d, ledger.Input{Raw: d.Value, Record: r, ReceivedAt: d.ReceivedAt}}
@@ -110,7 +111,7 @@ func decodeDriverRequest(d KafkaRecord) input {
 	var err error
 	if in.req, err = wire.DecodeDriverRequest(d.Value); err != nil {
 		if in.req.Username == "" && in.req.MessageID == "" {
-			return deadLetterIn{d, err.Error()}
+			return deadLetterIn{d, wire.Why(err)}
 		}
 		in.invalid = err.Error()
 	}
@@ -145,13 +146,13 @@ func decodeAnswer(d KafkaRecord) input {
 func (w *Writer) decodeMonitor(d KafkaRecord) input {
 	switch d.Kind {
 	case wire.KindValuePresence:
-		cp, err := charge.ParseCPID(d.Key)
-		if err != nil {
-			return deadLetterIn{d, err.Error()}
+		cp := charge.CPID(d.Key)
+		if !cp.Valid() {
+			return deadLetterIn{d, wire.NotCPID("key", d.Key)}
 		}
 		p, err := wire.DecodePresence(d.Value)
 		if err != nil {
-			return deadLetterIn{d, err.Error()}
+			return deadLetterIn{d, wire.Why(err)}
 		}
 		if p.Online {
 			w.live.pointSeen(cp, &d)
@@ -160,14 +161,14 @@ func (w *Writer) decodeMonitor(d KafkaRecord) input {
 	case wire.KindValueBridgeAlive:
 		b, err := wire.DecodeBridgeAlive(d.Value)
 		if err != nil {
-			return deadLetterIn{d, err.Error()}
+			return deadLetterIn{d, wire.Why(err)}
 		}
 		w.live.bridgeHeartbeat(&b, &d)
 		return bridgeIn{d, b}
 	case wire.KindValueCentralAlive:
 		a, err := wire.DecodeCentralAlive(d.Value)
 		if err != nil {
-			return deadLetterIn{d, err.Error()}
+			return deadLetterIn{d, wire.Why(err)}
 		}
 		// Epochs of Centrals that are alive now come through ObserveRecord,
 		// which does not wait for the disk.
@@ -183,7 +184,7 @@ func (w *Writer) decodeMonitor(d KafkaRecord) input {
 func (in recordIn) apply(u *unit)     { u.applyRecord(in) }
 func (in presenceIn) apply(u *unit)   { u.applyPresence(in) }
 func (in driverIn) apply(u *unit)     { u.applyDriver(in) }
-func (in deadLetterIn) apply(u *unit) { u.addDeadLetter(in.d, in.reason) }
+func (in deadLetterIn) apply(u *unit) { u.addDeadLetter(in.d, in.why) }
 func (in offsetIn) apply(u *unit)     { u.markRead(in.d) }
 
 func (in unknownKindIn) apply(u *unit) {

@@ -226,7 +226,7 @@ func TestAForkInsideOneBatchIsSeen(t *testing.T) {
 		if got := l.counters()["forked"]; got != 1 {
 			t.Errorf("forked: got %d, want 1", got)
 		}
-		if n := l.live.Network(); !strings.Contains(n.CPs[0].Alarm, "quarantined") || n.CPs[0].AlarmWhy.Code != reason.Quarantined {
+		if n := l.live.Network(); !strings.Contains(n.CPs[0].Alarm, "quarantined") || n.CPs[0].AlarmWhy.Code != reason.Quarantined || n.CPs[0].AlarmWhy.Cause != reason.OtherBytesFork || n.CPs[0].AlarmWhy.First != 2 || n.CPs[0].AlarmWhy.Journal != string(a.Journal) {
 			t.Errorf("shown: got %+v, want it quarantined", n.CPs[0])
 		}
 		if _, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Release{CPID: "CP_1"}); err != nil {

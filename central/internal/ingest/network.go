@@ -105,7 +105,7 @@ func unacked(last charge.Seq, ack wire.Ack) int64 {
 func alarmOf(cp *ledger.CP) reason.Reason {
 	switch {
 	case cp.Forked():
-		return reason.Reason{Code: reason.Quarantined, Detail: cp.ForkReason}
+		return reason.Reason{Code: reason.Quarantined}.Because(cp.Fork)
 	case len(cp.Faults) > 0:
 		return reason.Reason{Code: reason.PointFault, Fault: string(cp.Faults[0])}
 	}

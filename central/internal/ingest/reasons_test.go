@@ -54,7 +54,7 @@ func TestAPartHasItsReasonAsACode(t *testing.T) {
 		gone := reason.Reason{Code: reason.MQTTDown, Address: "tcp://h:1883", Detail: "refused"}
 		cannot := reason.Reason{Code: reason.CannotWrite, Topic: "cp-events", Cause: reason.NoLeader}
 		b := wire.BridgeAlive{MQTT: wire.DependencyDown(900, "waiting for MQTT since long ago", gone)}
-		b.SetDetails("", []wire.Trouble{{Since: 800, Why: cannot}, {Since: 900, Why: cannot}}, nil)
+		b.SetDetails("", reason.Reason{}, []wire.Trouble{{Since: 800, Why: cannot}, {Since: 900, Why: cannot}}, nil)
 		beat(b)
 		look("mqtt", view.PartDown, "waiting for MQTT at tcp://h:1883: refused", gone)
 		look("bridge", view.PartDown, "bridge b: cannot write cp-events: the partition has no leader: a broker is away (and 1 more)", cannot.Of("b").With(1))
@@ -72,6 +72,38 @@ func TestAPartHasItsReasonAsACode(t *testing.T) {
 	})
 }
 
+// The alarm of a bridge's dead letters has the reason of the last one; an older bridge
+// states it in words.
+func TestReasonOfABridgesDeadLetters(t *testing.T) {
+	const words = "cp/CP_1/up/event: record: field seq: is missing"
+	last := reason.OfMessage("record", "seq", reason.Wrong{Code: reason.FieldMissing})
+	for _, c := range []struct {
+		last reason.Reason
+		want reason.Reason
+	}{
+		{reason.Reason{}, reason.Reason{Detail: words}},
+		{reason.Reason{Code: "of_2031"}, reason.Reason{Detail: words}},
+		{last, reason.Reason{Cause: last.Code, Message: "record", Field: "seq", Detail: "cp/CP_1/up/event"}},
+	} {
+		dir := t.TempDir()
+		synctest.Test(t, func(t *testing.T) {
+			l := central(t, dir)
+			defer l.end()
+			b := wire.BridgeAlive{V: wire.Version, Bridge: "b", At: 5, StartedAt: 1, DeadLetters: 2, DeadLetter: words, DeadLetterWhy: c.last}
+			raw, err := b.Encode()
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.deliver(wire.TopicMonitor, journaltest.Message{Key: wire.BridgeKey("b"), Kind: wire.KindValueBridgeAlive, Value: raw})
+			synctest.Wait()
+			c.want.Code, c.want.Other, c.want.Count, c.want.Topic = reason.BridgeDeadLetters, "b", 2, wire.TopicDeadLetters
+			if a := alarmOf(t, l, view.AlarmDeadLetter); a.Why != c.want || a.Detail != c.want.String() {
+				t.Errorf("of %+v: got %+v, %q", c.last, a.Why, a.Detail)
+			}
+		})
+	}
+}
+
 // The reason of an alarm outlives Central, and gets the note of the operator.
 func TestReasonsAreKept(t *testing.T) {
 	dir := t.TempDir()
@@ -81,7 +113,7 @@ func TestReasonsAreKept(t *testing.T) {
 		l.deliver(wire.TopicEvents, p.All[0], journaltest.Message{Key: "CP_1", Value: []byte("{")})
 		synctest.Wait()
 		a := alarmOf(t, l, view.AlarmDeadLetter)
-		if a.Why.Code != reason.MessageUnusable || a.Why.Topic != wire.TopicEvents || a.Why.Detail == "" || a.Why.String() != a.Detail {
+		if a.Why.Code != reason.MessageUnusable || a.Why.Topic != wire.TopicEvents || a.Why.Cause != reason.JSONMalformed || a.Why.Message != "record" || a.Why.String() != a.Detail {
 			t.Errorf("the reason is %+v, the text %q", a.Why, a.Detail)
 		}
 		l.end()

@@ -244,14 +244,14 @@ func (u *unit) applyDriver(in driverIn) {
 
 // addDeadLetter stores a record that cannot be used, with its bytes, and raises
 // an alarm if it is an event of a charging point: its journal stops there.
-func (u *unit) addDeadLetter(d KafkaRecord, words string) {
+func (u *unit) addDeadLetter(d KafkaRecord, cause reason.Reason) {
 	u.markRead(d)
-	u.deadLetters = append(u.deadLetters, deadLetterIn{d, words})
+	u.deadLetters = append(u.deadLetters, deadLetterIn{d, cause})
 	if d.Topic != u.w.cfg.Topics.Events {
 		return
 	}
 	if cp := charge.CPID(d.Key); cp.Valid() {
-		why := reason.Reason{Code: reason.MessageUnusable, Topic: d.Topic, Other: fmt.Sprintf("%d/%d", d.Partition, d.Offset), Detail: words}
+		why := reason.Reason{Code: reason.MessageUnusable, Topic: d.Topic, Other: fmt.Sprintf("%d/%d", d.Partition, d.Offset)}.Because(cause)
 		u.addChanges([]ledger.Change{ledger.AlarmRaised{Alarm: ledger.Alarm{
 			ID: "dead_letter." + d.Key, Kind: view.AlarmDeadLetter, CPID: cp, At: u.now, Detail: why.String(), Why: why,
 		}}})
@@ -483,7 +483,7 @@ const maxDeadLetter = 64 << 10
 func (u *unit) writeDeadLetter(tx Tx, in deadLetterIn) (fresh bool, err error) {
 	d := in.d
 	letter := view.DeadLetter{
-		Topic: d.Topic, Partition: d.Partition, Offset: d.Offset, Key: truncate(d.Key, 200), Kind: truncate(d.Kind, 200), Reason: truncate(in.reason, 500), At: u.now,
+		Topic: d.Topic, Partition: d.Partition, Offset: d.Offset, Key: truncate(d.Key, 200), Kind: truncate(d.Kind, 200), Reason: truncate(in.why.String(), 500), Why: in.why, At: u.now,
 		ReceivedAt: d.ReceivedAt, Size: len(d.Value),
 	}
 	value := d.Value
@@ -494,7 +494,8 @@ func (u *unit) writeDeadLetter(tx Tx, in deadLetterIn) (fresh bool, err error) {
 		return fresh, err
 	}
 	return true, tx.Outbox(u.w.cfg.Topics.DeadLetters, truncate(d.Key, 200), map[string]string{
-		wire.HeaderReason:     truncate(in.reason, 500),
+		wire.HeaderReason:     letter.Reason,
+		wire.HeaderWhy:        wire.EncodeWhy(in.why),
 		wire.HeaderTopic:      d.Topic,
 		wire.HeaderOrigin:     fmt.Sprintf("%d/%d", d.Partition, d.Offset),
 		wire.HeaderReceivedAt: d.ReceivedAt.String(),

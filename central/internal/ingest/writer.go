@@ -360,7 +360,7 @@ func (w *Writer) isolate(ctx context.Context, inputs []input, cause error) error
 	if !ok {
 		return w.commit(ctx, nil) // nothing is lost: timers and confirmations are repeated
 	}
-	return w.commit(ctx, []input{deadLetterIn{in.kafkaRecord(), "could not be written: " + truncate(cause.Error(), 300)}})
+	return w.commit(ctx, []input{deadLetterIn{in.kafkaRecord(), reason.Reason{Code: reason.NotWritten, Detail: truncate(cause.Error(), 300)}}})
 }
 
 // waitForRetry waits for d while the database cannot be written. It refuses

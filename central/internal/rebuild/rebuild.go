@@ -13,6 +13,7 @@ import (
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/reason"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -263,13 +264,17 @@ func (r *Rebuilder) transaction(ctx context.Context, fn func(Tx) error) error {
 
 // record applies one Kafka record. One that cannot be decoded is a dead letter.
 func (r *Rebuilder) record(ctx context.Context, tx Tx, d *Delivered) error {
+	var why reason.Reason
 	rec, err := wire.DecodeRecord(d.Value)
-	if err == nil && d.Key != string(rec.CPID) {
-		err = fmt.Errorf("the key names %.80q, the record %q", d.Key, rec.CPID)
+	switch {
+	case err != nil:
+		why = wire.Why(err)
+	case d.Key != string(rec.CPID):
+		why = reason.Reason{Code: reason.KeyNames, Value: fmt.Sprintf("%.80q", d.Key), Allowed: fmt.Sprintf("%q", rec.CPID)}
 	}
-	if err != nil {
+	if !why.IsZero() {
 		fresh, werr := tx.DeadLetter(view.DeadLetter{
-			Topic: d.Topic, Partition: d.Partition, Offset: d.Offset, Key: d.Key[:min(len(d.Key), 200)], Reason: err.Error(), At: d.ReceivedAt, ReceivedAt: d.ReceivedAt, Size: len(d.Value),
+			Topic: d.Topic, Partition: d.Partition, Offset: d.Offset, Key: d.Key[:min(len(d.Key), 200)], Reason: why.String(), Why: why, At: d.ReceivedAt, ReceivedAt: d.ReceivedAt, Size: len(d.Value),
 		}, d.CRC, nil)
 		if fresh {
 			r.sum.DeadLetters++

@@ -17,8 +17,8 @@ const previewBytes = 300
 // is nil if they are not kept here. crc distinguishes records of a topic that was
 // deleted and created again, whose offsets start from 0.
 func (tx *Tx) DeadLetter(d view.DeadLetter, crc uint32, value []byte) (fresh bool, err error) {
-	res, err := tx.run("INSERT OR IGNORE INTO dead_letters (topic,partition,offset,crc,key,reason,at,kind,received_at,size,value) VALUES (?,?,?,?,?,?,?,?,?,?,?)",
-		d.Topic, d.Partition, d.Offset, int64(crc), d.Key, d.Reason, int64(d.At), d.Kind, int64(d.ReceivedAt), d.Size, value)
+	res, err := tx.run("INSERT OR IGNORE INTO dead_letters (topic,partition,offset,crc,key,reason,why,at,kind,received_at,size,value) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
+		d.Topic, d.Partition, d.Offset, int64(crc), d.Key, d.Reason, object(d.Why), int64(d.At), d.Kind, int64(d.ReceivedAt), d.Size, value)
 	if err != nil {
 		return false, fmt.Errorf("note dead letter: %w", err)
 	}
@@ -31,10 +31,11 @@ func (tx *Tx) Replayed(id int64, at charge.Time) error {
 	return wrap("note replay", tx.exec("UPDATE dead_letters SET replays=replays+1,replayed_at=? WHERE id=?", int64(at), id))
 }
 
-const deadLetterCols = "id,topic,partition,offset,key,kind,reason,at,received_at,size,value,replays,replayed_at"
+const deadLetterCols = "id,topic,partition,offset,key,kind,reason,why,at,received_at,size,value,replays,replayed_at"
 
 func scanDeadLetter(r scanner) (d view.DeadLetter, value []byte, err error) {
-	err = r.Scan(&d.ID, &d.Topic, &d.Partition, &d.Offset, &d.Key, &d.Kind, &d.Reason, &d.At, &d.ReceivedAt, &d.Size, &value, &d.Replays, &d.ReplayedAt)
+	err = r.Scan(&d.ID, &d.Topic, &d.Partition, &d.Offset, &d.Key, &d.Kind, &d.Reason, jsonOf{&d.Why}, &d.At, &d.ReceivedAt, &d.Size, &value, &d.Replays, &d.ReplayedAt)
+	d.Why = d.Why.Or(d.Reason)
 	d.Kept, d.Body = value != nil, view.Preview(value, previewBytes)
 	return d, value, err
 }

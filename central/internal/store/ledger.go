@@ -133,7 +133,7 @@ func (b *ledgerRows) addPoint(p *ledger.Point) {
 	b.points = append(b.points, string(p.ID), p.Admitted, p.Name, p.Place, p.Agent, p.Simulated, int64(p.FirstSeenAt),
 		string(p.CurrentJournal), string(p.PendingJournal), string(p.AnnouncedJournal), int64(p.Conn), p.Online, int64(p.PresenceAt),
 		string(p.First.Journal), int64(p.First.Seq), string(p.Next.Journal), int64(p.Next.Seq),
-		string(p.Last.Journal), int64(p.Last.Seq), p.Position.String(), int64(p.EpochLead), list(p.Faults), int64(p.ForkedAt), p.ForkReason,
+		string(p.Last.Journal), int64(p.Last.Seq), p.Position.String(), int64(p.EpochLead), list(p.Faults), int64(p.ForkedAt), object(p.Fork),
 		int64(p.BlockedSince), int64(p.MismatchAt), int64(p.SilentSince), string(p.NewestJournal))
 }
 

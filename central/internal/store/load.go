@@ -165,7 +165,7 @@ func (e epochOf) Scan(src any) error {
 func scanPoint(r scanner) (p ledger.Point, err error) {
 	err = r.Scan(&p.ID, &p.Admitted, &p.Name, &p.Place, &p.Agent, &p.Simulated, &p.FirstSeenAt, &p.CurrentJournal,
 		&p.PendingJournal, &p.AnnouncedJournal, &p.Conn, &p.Online, &p.PresenceAt, &p.First.Journal, &p.First.Seq,
-		&p.Next.Journal, &p.Next.Seq, &p.Last.Journal, &p.Last.Seq, epochOf{&p.Position}, &p.EpochLead, jsonOf{&p.Faults}, &p.ForkedAt, &p.ForkReason,
+		&p.Next.Journal, &p.Next.Seq, &p.Last.Journal, &p.Last.Seq, epochOf{&p.Position}, &p.EpochLead, jsonOf{&p.Faults}, &p.ForkedAt, jsonOf{&p.Fork},
 		&p.BlockedSince, &p.MismatchAt, &p.SilentSince, &p.NewestJournal)
 	p.Faults = nilIfEmpty(p.Faults)
 	return p, err

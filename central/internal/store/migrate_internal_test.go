@@ -11,6 +11,7 @@ import (
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/reason"
 )
 
 // olderDatabase makes a database as a program of an older version left it.
@@ -198,6 +199,32 @@ func TestTheNewestBootOfVersion13(t *testing.T) {
 	}
 	if m := cps["CP"].Meters[1]; m.Rated != 11_000 || m.Register != 5000 || m.Boot != "j2" || m.Session != "s1" || m.Running != 4000 {
 		t.Errorf("its meter: %+v", *m)
+	}
+}
+
+// TestReasonsOfVersion30 opens a database of before codes of dead letters and forks: what
+// it has stays, in its words.
+func TestReasonsOfVersion30(t *testing.T) {
+	t.Parallel()
+	const point = `INSERT INTO cps (cp_id,admitted,name,place,agent,simulated,first_seen_at,present,waiting_journal,named,conn,online,presence_at,
+			first_journal,first_seq,next_journal,next_seq,last_journal,last_seq,position,faults,forked_at,fork)
+			VALUES ('%s',1,'','','',0,11,'j','','j',0,0,0,'',0,'',0,'',0,'','[]',%d,'%s')`
+	s, err := Open(t.Context(), Options{Path: olderDatabase(t, 30, fmt.Sprintf(point, "A", 5, `both "grow"`), fmt.Sprintf(point, "B", 0, ""),
+		`INSERT INTO dead_letters (topic,partition,offset,crc,key,reason,at) VALUES ('cp-events',0,7,1,'A','record: is not a JSON object',9)`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	cps, err := s.CPs(t.Context())
+	if err != nil || cps["A"].Fork != reason.Words(`both "grow"`) || !cps["B"].Fork.IsZero() {
+		t.Errorf("charging points: got %+v %v", cps, err)
+	}
+	if d, _, ok, err := s.DeadLetter(t.Context(), 1); err != nil || !ok || d.Why != reason.Words("record: is not a JSON object") {
+		t.Errorf("dead letter: got %+v %v %v", d, ok, err)
 	}
 }
 

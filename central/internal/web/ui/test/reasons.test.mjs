@@ -24,6 +24,12 @@ test('both languages name the same values of a reason', async () => {
   }
 })
 
+test('a reason names its message and field in both languages', async () => {
+  const [en, es] = await Promise.all([load('en.reasons'), load('es.reasons')])
+  assert.deepEqual(Object.keys(es.reasons.messages), Object.keys(en.reasons.messages))
+  for (const { reasons } of [en, es]) assert.match(reasons.about('x', 'data.y'), /x.*data\.y.*:$/)
+})
+
 test('each operation of the audit log has a text', async () => {
   const known = (await load('en.admin')).admin.audit.operations
   for (const methods of Object.values(description.paths)) {

@@ -1208,6 +1208,7 @@ export interface components {
             /** Format: int64 */
             size: number;
             topic: string;
+            why: components["schemas"]["Reason"];
         };
         CP: {
             admitted: boolean;
@@ -1375,6 +1376,7 @@ export interface components {
             /** Format: int64 */
             size: number;
             topic: string;
+            why: components["schemas"]["Reason"];
         };
         Entry: {
             at: string;
@@ -1706,18 +1708,20 @@ export interface components {
         };
         Reason: {
             address?: string;
+            allowed?: string;
             bridge?: string;
             /** @enum {string} */
-            cause?: "anomaly" | "both_grow" | "bridge_dead_letters" | "broker_disk" | "broker_timeout" | "cannot_read" | "cannot_write" | "clock_ahead" | "cluster_denied" | "cp_fault" | "database_damaged" | "database_disk" | "database_file" | "database_full" | "database_interrupted" | "database_locked" | "database_memory" | "database_none" | "database_other" | "database_row" | "database_schema" | "database_too_large" | "database_unusable" | "energy_twice" | "energy_unaccounted" | "epoch_at_its_end" | "epoch_not_believed" | "fenced" | "gap" | "gap_before_record" | "gap_before_start" | "gap_passed" | "gap_unreadable" | "heartbeats_behind_kafka" | "heartbeats_unread" | "kafka_down" | "kafka_silent" | "kafka_unreachable" | "login_refused" | "looks_for_central" | "message_unusable" | "mqtt_down" | "mqtt_paused" | "mqtt_unknown" | "no_heartbeat_yet" | "no_heartbeats" | "no_heartbeats_replaced" | "no_leader" | "none_active" | "not_asked" | "not_fitting" | "not_following" | "not_following_fork" | "not_yet" | "other_bytes" | "other_bytes_fork" | "other_central" | "partition_unknown" | "quarantined" | "record_invalid" | "record_too_large" | "record_unusable" | "register_fell" | "register_fell_to_before" | "register_jumped" | "register_jumped_in_session" | "register_jumped_to_before" | "register_rolled_over" | "reported" | "session_orphaned" | "session_silent" | "standby" | "standby_none_active" | "standby_starts" | "starting" | "storage_replaced" | "storage_set_back" | "ticket_differs" | "ticket_stays" | "ticket_twice" | "tickets_overlap" | "too_few_copies" | "topic_absent" | "topic_denied" | "topic_differs" | "topic_missing" | "waits_for_kafka";
+            cause?: "after_itself" | "after_null" | "after_without_prev" | "anomaly" | "both_grow" | "bridge_dead_letters" | "broker_disk" | "broker_timeout" | "cannot_read" | "cannot_write" | "clock_ahead" | "cluster_denied" | "command_of_other" | "cp_fault" | "database_damaged" | "database_disk" | "database_file" | "database_full" | "database_interrupted" | "database_locked" | "database_memory" | "database_none" | "database_other" | "database_row" | "database_schema" | "database_too_large" | "database_unusable" | "end_before_start" | "energy_twice" | "energy_unaccounted" | "epoch_at_its_end" | "epoch_not_believed" | "fenced" | "field_bytes" | "field_entries" | "field_missing" | "field_range" | "field_twice" | "field_unknown" | "field_version" | "gap" | "gap_before_record" | "gap_before_start" | "gap_passed" | "gap_unreadable" | "heartbeats_behind_kafka" | "heartbeats_unread" | "json_malformed" | "json_no_object" | "json_not_utf8" | "json_too_deep" | "json_trailing" | "kafka_down" | "kafka_refuses" | "kafka_silent" | "kafka_unreachable" | "key_names_other" | "life_too_long" | "limit_cost" | "limit_elsewhere" | "limit_kwh" | "login_refused" | "looks_for_central" | "message_empty" | "message_unusable" | "mqtt_down" | "mqtt_paused" | "mqtt_unknown" | "no_heartbeat_yet" | "no_heartbeats" | "no_heartbeats_replaced" | "no_leader" | "none_active" | "not_amount" | "not_asked" | "not_bool" | "not_epoch" | "not_expected" | "not_fitting" | "not_following" | "not_following_fork" | "not_from_points" | "not_hex" | "not_id" | "not_kwh" | "not_list" | "not_name" | "not_natural" | "not_object" | "not_seconds" | "not_text" | "not_time" | "not_whole" | "not_written" | "not_yet" | "other_bytes" | "other_bytes_fork" | "other_central" | "partition_unknown" | "quarantined" | "record_invalid" | "record_too_large" | "record_unusable" | "register_below_start" | "register_fell" | "register_fell_to_before" | "register_jumped" | "register_jumped_in_session" | "register_jumped_to_before" | "register_rolled_over" | "registered_later" | "reported" | "retained" | "seconds_missing" | "seconds_unit" | "seq_without_journal" | "session_began" | "session_connector" | "session_elsewhere" | "session_orphaned" | "session_silent" | "session_unnamed" | "standby" | "standby_none_active" | "standby_starts" | "starting" | "storage_replaced" | "storage_set_back" | "ticket_differs" | "ticket_stays" | "ticket_twice" | "tickets_overlap" | "token_missing" | "too_few_copies" | "topic_absent" | "topic_denied" | "topic_differs" | "topic_kind" | "topic_missing" | "topic_names_other" | "topic_other" | "topic_unread" | "waits_for_kafka";
             central?: string;
             /** @enum {string} */
-            code: "anomaly" | "both_grow" | "bridge_dead_letters" | "broker_disk" | "broker_timeout" | "cannot_read" | "cannot_write" | "clock_ahead" | "cluster_denied" | "cp_fault" | "database_damaged" | "database_disk" | "database_file" | "database_full" | "database_interrupted" | "database_locked" | "database_memory" | "database_none" | "database_other" | "database_row" | "database_schema" | "database_too_large" | "database_unusable" | "energy_twice" | "energy_unaccounted" | "epoch_at_its_end" | "epoch_not_believed" | "fenced" | "gap" | "gap_before_record" | "gap_before_start" | "gap_passed" | "gap_unreadable" | "heartbeats_behind_kafka" | "heartbeats_unread" | "kafka_down" | "kafka_silent" | "kafka_unreachable" | "login_refused" | "looks_for_central" | "message_unusable" | "mqtt_down" | "mqtt_paused" | "mqtt_unknown" | "no_heartbeat_yet" | "no_heartbeats" | "no_heartbeats_replaced" | "no_leader" | "none_active" | "not_asked" | "not_fitting" | "not_following" | "not_following_fork" | "not_yet" | "other_bytes" | "other_bytes_fork" | "other_central" | "partition_unknown" | "quarantined" | "record_invalid" | "record_too_large" | "record_unusable" | "register_fell" | "register_fell_to_before" | "register_jumped" | "register_jumped_in_session" | "register_jumped_to_before" | "register_rolled_over" | "reported" | "session_orphaned" | "session_silent" | "standby" | "standby_none_active" | "standby_starts" | "starting" | "storage_replaced" | "storage_set_back" | "ticket_differs" | "ticket_stays" | "ticket_twice" | "tickets_overlap" | "too_few_copies" | "topic_absent" | "topic_denied" | "topic_differs" | "topic_missing" | "waits_for_kafka";
+            code: "after_itself" | "after_null" | "after_without_prev" | "anomaly" | "both_grow" | "bridge_dead_letters" | "broker_disk" | "broker_timeout" | "cannot_read" | "cannot_write" | "clock_ahead" | "cluster_denied" | "command_of_other" | "cp_fault" | "database_damaged" | "database_disk" | "database_file" | "database_full" | "database_interrupted" | "database_locked" | "database_memory" | "database_none" | "database_other" | "database_row" | "database_schema" | "database_too_large" | "database_unusable" | "end_before_start" | "energy_twice" | "energy_unaccounted" | "epoch_at_its_end" | "epoch_not_believed" | "fenced" | "field_bytes" | "field_entries" | "field_missing" | "field_range" | "field_twice" | "field_unknown" | "field_version" | "gap" | "gap_before_record" | "gap_before_start" | "gap_passed" | "gap_unreadable" | "heartbeats_behind_kafka" | "heartbeats_unread" | "json_malformed" | "json_no_object" | "json_not_utf8" | "json_too_deep" | "json_trailing" | "kafka_down" | "kafka_refuses" | "kafka_silent" | "kafka_unreachable" | "key_names_other" | "life_too_long" | "limit_cost" | "limit_elsewhere" | "limit_kwh" | "login_refused" | "looks_for_central" | "message_empty" | "message_unusable" | "mqtt_down" | "mqtt_paused" | "mqtt_unknown" | "no_heartbeat_yet" | "no_heartbeats" | "no_heartbeats_replaced" | "no_leader" | "none_active" | "not_amount" | "not_asked" | "not_bool" | "not_epoch" | "not_expected" | "not_fitting" | "not_following" | "not_following_fork" | "not_from_points" | "not_hex" | "not_id" | "not_kwh" | "not_list" | "not_name" | "not_natural" | "not_object" | "not_seconds" | "not_text" | "not_time" | "not_whole" | "not_written" | "not_yet" | "other_bytes" | "other_bytes_fork" | "other_central" | "partition_unknown" | "quarantined" | "record_invalid" | "record_too_large" | "record_unusable" | "register_below_start" | "register_fell" | "register_fell_to_before" | "register_jumped" | "register_jumped_in_session" | "register_jumped_to_before" | "register_rolled_over" | "registered_later" | "reported" | "retained" | "seconds_missing" | "seconds_unit" | "seq_without_journal" | "session_began" | "session_connector" | "session_elsewhere" | "session_orphaned" | "session_silent" | "session_unnamed" | "standby" | "standby_none_active" | "standby_starts" | "starting" | "storage_replaced" | "storage_set_back" | "ticket_differs" | "ticket_stays" | "ticket_twice" | "tickets_overlap" | "token_missing" | "too_few_copies" | "topic_absent" | "topic_denied" | "topic_differs" | "topic_kind" | "topic_missing" | "topic_names_other" | "topic_other" | "topic_unread" | "waits_for_kafka";
             /** Format: int64 */
             count?: number;
             detail?: string;
             /** Format: int64 */
             energy_wh?: number;
             fault?: string;
+            field?: string;
             /** Format: int64 */
             first?: number;
             /** Format: int64 */
@@ -1725,6 +1729,7 @@ export interface components {
             journal?: string;
             /** Format: int64 */
             last?: number;
+            message?: string;
             /** Format: int64 */
             more?: number;
             note?: string;
@@ -1736,6 +1741,7 @@ export interface components {
             to_wh?: number;
             topic?: string;
             username?: string;
+            value?: string;
             /** Format: int64 */
             wanted?: number;
         };
@@ -1887,6 +1893,7 @@ export interface components {
             sessions: number;
         };
         Ticket: {
+            adopted: boolean;
             clock?: string;
             /** Format: int64 */
             connector: number;
