@@ -95,6 +95,7 @@ func ticketColumns() []csvColumn[view.Ticket] {
 		{"tariff", func(v *view.Ticket) csvCell { return csvText(v.Tariff) }},
 		{"stopped_at", func(v *view.Ticket) csvCell { return csvTime(v.StoppedAt) }},
 		{"settled", func(v *view.Ticket) csvCell { return csvBool(v.Settled) }},
+		{"adopted", func(v *view.Ticket) csvCell { return csvBool(v.Adopted) }},
 		{"corrects", func(v *view.Ticket) csvCell { return csvText(v.Corrects) }},
 		{"start_amount", lineCell(ledger.LineStart)},
 		{"energy_amount", lineCell(ledger.LineEnergy)},

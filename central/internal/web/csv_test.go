@@ -42,9 +42,12 @@ func TestCSV(t *testing.T) {
 		if last := rows[1201]; rows[0][0] != "ticket_id" || last[0] != "1200" || last[4] != c.driver || last[6] != c.cost {
 			t.Errorf("%s: head %q, last %q", c.query, rows[0], last)
 		}
+		if last := rows[1201]; rows[0][13] != "adopted" || last[13] != "true" {
+			t.Errorf("%s: head %q, adopted %q", c.query, rows[0], last[13])
+		}
 		amounts := strings.ReplaceAll("-1.00|-2.42|||-0.59|21|corrected", ".", c.cost[2:3])
-		if last := rows[1201]; strings.Join(rows[0][14:], "|") != "start_amount|energy_amount|time_amount|idle_amount|tax|tax_percent|clock" || strings.Join(last[14:], "|") != amounts {
-			t.Errorf("%s: head %q, amounts %q", c.query, rows[0][14:], last[14:])
+		if last := rows[1201]; strings.Join(rows[0][15:], "|") != "start_amount|energy_amount|time_amount|idle_amount|tax|tax_percent|clock" || strings.Join(last[15:], "|") != amounts {
+			t.Errorf("%s: head %q, amounts %q", c.query, rows[0][15:], last[15:])
 		}
 		if !strings.Contains(body, "\r\n") || !strings.Contains(w.Header().Get("Content-Disposition"), "tickets.csv") {
 			t.Errorf("%s: %s", c.query, w.Header())

@@ -264,7 +264,7 @@ func (a *archive) Tickets(_ context.Context, q view.Query) (list []view.Ticket, 
 		first = last + 1
 	}
 	for n := first; n < a.rows && len(list) < q.Limit; n++ {
-		list = append(list, view.Ticket{ID: strconv.Itoa(n), Username: "=Jürgen 漢,;\"", Cost: "-3.42", Tax: "-0.59", TaxPercent: "21", Clock: ledger.ClockCorrected, Lines: []view.Line{
+		list = append(list, view.Ticket{ID: strconv.Itoa(n), Username: "=Jürgen 漢,;\"", Cost: "-3.42", Tax: "-0.59", TaxPercent: "21", Clock: ledger.ClockCorrected, Adopted: true, Lines: []view.Line{
 			{Kind: "start", Amount: "-1.00"}, {Kind: "energy", Amount: "-2.42"},
 		}})
 	}

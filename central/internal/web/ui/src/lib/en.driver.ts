@@ -165,6 +165,7 @@ export const drive = {
     correction: 'Correction',
     correctionText: 'It corrects an earlier receipt: both together are the price.',
     settledText: 'The charging point could not be reached at the end. If it reports more later, a correction follows.',
+    adoptedText: 'This receipt was issued before a repair of the system, and stays as it was.',
     print: 'Print or save as PDF',
     reasons: {
       local: 'You stopped it at the charging point',

@@ -166,6 +166,7 @@ export const drive: typeof en.drive = {
     correction: 'Corrección',
     correctionText: 'Corrige un recibo anterior: los dos juntos son el precio.',
     settledText: 'El punto de carga no respondía al final. Si después comunica más, sigue una corrección.',
+    adoptedText: 'Este recibo se emitió antes de una reparación del sistema, y se mantiene como era.',
     print: 'Imprimir o guardar como PDF',
     reasons: {
       local: 'Usted la paró en el punto de carga',

@@ -54,7 +54,7 @@ export const ticketColumns = (): Column<Ticket>[] => [
   { title: t.sessions.energy, text: (k) => fmt.energy(k.energy_wh), num: true },
   { title: t.tickets.cost, text: (k) => fmt.money(k.cost, k.currency), num: true },
   { title: t.sessions.duration, text: (k) => fmt.duration(k.duration_sec), num: true },
-  { title: t.sessions.endedBy, text: (k) => (k.corrects ? t.tickets.correction : k.settled ? t.tickets.settled : word(t.stopReason, k.reason)) },
+  { title: t.sessions.endedBy, text: (k) => (k.corrects ? t.tickets.correction : k.settled ? t.tickets.settled : word(t.stopReason, k.reason)) + (k.adopted ? `, ${t.tickets.adopted}` : '') },
 ]
 
 export const reservationColumns = (): Column<Reservation>[] => [
