@@ -20,7 +20,7 @@ type Fact struct {
 	Connector charge.ConnectorID `json:"connector,omitempty"`
 	SessionID charge.SessionID   `json:"session_id,omitempty"` // the session it is about
 	Username  charge.Username    `json:"username,omitempty"`   // the driver it is about
-	Subject   string             `json:"subject,omitempty"`    // the fault, the kind of the alarm, the type of the command
+	Subject   string             `json:"subject,omitempty"`    // the fault, the kind of the alarm, the type of the command, where the dead letter came from
 	Reason    string             `json:"reason,omitempty"`     // why it ended
 	Detail    string             `json:"detail,omitempty"`     // of an alarm, in English
 	Why       reason.Reason      `json:"why,omitzero"`         // of an alarm

@@ -39,7 +39,8 @@ func (u *unit) replay(id int64) *refusal {
 	}
 	u.replays = append(u.replays, r)
 	u.counts[countReplayed]++
-	u.fact(view.Fact{Kind: view.FactDeadLetter, What: view.WhatReplayed}, "dead letter %d of %s/%d/%d is published again", id, r.letter.Topic, r.letter.Partition, r.letter.Offset)
+	from := fmt.Sprintf("%s/%d/%d", r.letter.Topic, r.letter.Partition, r.letter.Offset)
+	u.fact(view.Fact{Kind: view.FactDeadLetter, What: view.WhatReplayed, Subject: from}, "dead letter %d of %s is published again", id, from)
 	return nil
 }
 

@@ -29,6 +29,24 @@ export async function check(page, where) {
   assert.deepEqual(small, [], where + ' has targets that are too small')
 }
 
+// Words of English sentences that are none in Spanish, nor in names of the demo.
+const english = /\b(the|is|are|was|were|not|for|from|and|which|while|since|cannot|waiting|waits|heartbeats?|does|its?|of|to|with|by|this|that|has|have|been|ended?|stopped|started|driver|session|connector|charging|unknown|failed|missing)\b/i
+
+/** What a page in Spanish has in English, also for screen readers. What other programs wrote is
+ *  marked as English, code as code. */
+export const englishIn = (page) => page.locator('html').evaluate((html, source) => {
+  const copy = html.cloneNode(true)
+  for (const quoted of copy.querySelectorAll('[lang=en]:not(html), noscript, script, style, pre, code')) quoted.remove()
+  const texts = [copy.querySelector('title')?.textContent ?? '']
+  const walker = document.createTreeWalker(copy.querySelector('body'), NodeFilter.SHOW_ELEMENT | NodeFilter.SHOW_TEXT)
+  for (let n = walker.nextNode(); n; n = walker.nextNode()) {
+    if (n.nodeType === Node.TEXT_NODE) texts.push(n.data)
+    else for (const name of ['aria-label', 'title', 'placeholder', 'alt']) texts.push(n.getAttribute(name) ?? '')
+  }
+  const found = texts.map((text) => text.replace(/\s+/g, ' ').trim()).filter((text) => new RegExp(source, 'i').test(text))
+  return [...new Set(found)]
+}, english.source)
+
 /** Keeps a picture of a view in the folder SHOTS, if it is set. */
 export async function shot(page, name) {
   if (process.env.SHOTS) await page.screenshot({ path: `${process.env.SHOTS}/${name}.png` })

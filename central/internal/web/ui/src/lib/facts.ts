@@ -31,6 +31,8 @@ export function factText(f: Fact): string {
       return f.reason === 'without_central' ? t.facts.cardAlone(at, true) : t.facts.cardMay(driver, at)
     case 'card refused':
       return f.reason === 'without_central' ? t.facts.cardAlone(at, false) : t.facts.cardRefused(at, word(t.facts.cardReasons, f.reason))
+    case 'dead_letter replayed':
+      return t.facts.replayed(f.subject ?? '')
     case 'link started':
       return t.facts.started(at)
   }
