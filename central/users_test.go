@@ -111,7 +111,7 @@ func TestAccountsOfTheCommandLine(t *testing.T) {
 		t.Errorf("tokens: %s", list)
 	}
 	id, _, _ := strings.Cut(strings.Split(list, "\n")[1], " ")
-	if _, answer, _ := p.ask("GET", "/audit", token, ""); !strings.Contains(answer, `"operation":"set-availability","target":"all out of service","from":"127.0.0.1","result":"done"`) ||
+	if _, answer, _ := p.ask("GET", "/audit", token, ""); !strings.Contains(answer, `"operation":"set-availability","target":"* available=false","from":"127.0.0.1","result":"done"`) ||
 		!strings.Contains(answer, `"by":"command-line:`) || strings.Contains(answer, "another word") {
 		t.Errorf("audit log: %s", answer)
 	}

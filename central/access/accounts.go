@@ -223,7 +223,7 @@ type Entry struct {
 	By        string             `json:"by" doc:"the account, token:NAME, or empty if it is not known"`
 	Role      Role               `json:"role,omitempty"`
 	Operation string             `json:"operation" doc:"the id of the operation"` // of the API, or of the command line
-	Target    string             `json:"target" doc:"what it was about"`
+	Target    string             `json:"target" doc:"what it was about: an id, and values with the names that the API has for them; * is any or all charging points"`
 	From      string             `json:"from" doc:"the address of the client"`
 	Result    string             `json:"result" doc:"done, or the word of the problem"`
 	Commands  []charge.CommandID `json:"commands,omitempty"`

@@ -245,7 +245,7 @@ func badValues() []badRecord {
 	return []badRecord{
 		letter("1 null value", "is empty", func(*badInput) []*kgo.Record { return []*kgo.Record{{Key: []byte("CP_1")}} }),
 		letter("2 null key", `the key names ""`, known(nil)),
-		letter("3 another's key", `the key names "CP_2", the record "CP_1"`, known([]byte("CP_2"))),
+		letter("3 another's key", `the key names "CP_2", the message names "CP_1"`, known([]byte("CP_2"))),
 		letter("4 key with a slash", "the key names", known([]byte("CP/1"))),
 		letter("4 key with a newline", "the key names", known([]byte("CP_1\n"))),
 		letter("4 presence under a key with a slash", "cp_id", on(wire.TopicMonitor, one("CP/1", `{"v":1}`, kind(wire.KindValuePresence)))),

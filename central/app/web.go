@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
+	"strconv"
 	"time"
 
 	"github.com/carga-ev/carga/central/cards"
@@ -28,7 +28,8 @@ var _ web.Orders = operatorAPI{}
 const submitTimeout = 10 * time.Second
 
 // execute executes a request and converts the reply. target is what the request is
-// about, for the audit log.
+// about, for the audit log: an id, and values with the names that the API has for them.
+// It has no words, which would be in one language.
 func (d operatorAPI) execute(ctx context.Context, target string, op ingest.Op) (web.Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, submitTimeout)
 	defer cancel()
@@ -46,11 +47,11 @@ func (d operatorAPI) execute(ctx context.Context, target string, op ingest.Op) (
 	}, nil
 }
 
-// place names a connector, a charging point, or all of them.
+// place names a connector, a charging point, or with * any or all of them.
 func place(cp charge.CPID, n charge.ConnectorID) string {
 	switch {
 	case cp == "":
-		return "all"
+		return "*"
 	case n == 0:
 		return string(cp)
 	}
@@ -88,16 +89,16 @@ func (d operatorAPI) Stop(ctx context.Context, id charge.SessionID) (web.Answer,
 
 // SetAvailability implements web.Orders.
 func (d operatorAPI) SetAvailability(ctx context.Context, cp charge.CPID, n charge.ConnectorID, available bool) (web.Answer, error) {
-	word := "out of service"
-	if available {
-		word = "in service"
-	}
-	return d.execute(ctx, place(cp, n)+" "+word, ingest.Order{Request: orders.OperatorAvailability{Target: orders.Target{CPID: cp, Connector: n}, Available: available}})
+	return d.execute(ctx, fmt.Sprintf("%s available=%t", place(cp, n), available), ingest.Order{Request: orders.OperatorAvailability{Target: orders.Target{CPID: cp, Connector: n}, Available: available}})
 }
 
 // Simulate implements web.Orders.
 func (d operatorAPI) Simulate(ctx context.Context, cp charge.CPID, n charge.ConnectorID, o wire.Simulate) (web.Answer, error) {
-	return d.execute(ctx, strings.TrimSpace(place(cp, n)+" "+string(o.Action)+" "+string(o.Fault)), ingest.Order{Request: orders.OperatorSimulate{
+	target := place(cp, n) + " action=" + string(o.Action)
+	if o.Fault != "" {
+		target += " fault=" + string(o.Fault)
+	}
+	return d.execute(ctx, target, ingest.Order{Request: orders.OperatorSimulate{
 		Target: orders.Target{CPID: cp, Connector: n}, Order: o,
 	}})
 }
@@ -115,7 +116,7 @@ func (d operatorAPI) OnSite(ctx context.Context, cp charge.CPID, n charge.Connec
 	default:
 		return web.Answer{}, fmt.Errorf("action %q is unknown", action)
 	}
-	return d.execute(ctx, place(cp, n)+" "+string(action), ingest.Order{Request: orders.OperatorOnSite{
+	return d.execute(ctx, place(cp, n)+" action="+string(action), ingest.Order{Request: orders.OperatorOnSite{
 		Target: orders.Target{CPID: cp, Connector: n}, Order: o,
 	}})
 }
@@ -142,7 +143,7 @@ func (d operatorAPI) Settle(ctx context.Context, id charge.SessionID) (web.Answe
 
 // Explain implements web.Orders.
 func (d operatorAPI) Explain(ctx context.Context, gap int64, words string) (web.Answer, error) {
-	return d.execute(ctx, fmt.Sprintf("gap %d: %s", gap, words), ingest.Explain{Gap: gap, Words: words})
+	return d.execute(ctx, fmt.Sprintf("%d: %s", gap, words), ingest.Explain{Gap: gap, Words: words})
 }
 
 // SetCP implements web.Orders.
@@ -152,12 +153,12 @@ func (d operatorAPI) SetCP(ctx context.Context, c web.CPChange) (web.Answer, err
 
 // AddTariff implements web.Orders.
 func (d operatorAPI) AddTariff(ctx context.Context, t ledger.Tariff) (web.Answer, error) {
-	return d.execute(ctx, "tariff "+string(t.Version), ingest.AddTariff{Tariff: t})
+	return d.execute(ctx, string(t.Version), ingest.AddTariff{Tariff: t})
 }
 
 // AddCard implements web.Orders.
 func (d operatorAPI) AddCard(ctx context.Context, c cards.Card) (web.Answer, error) {
-	return d.execute(ctx, "card "+c.LastFour+" of "+string(c.Username), ingest.Order{Request: orders.OperatorIssueCard{Card: c}})
+	return d.execute(ctx, c.LastFour+" "+string(c.Username), ingest.Order{Request: orders.OperatorIssueCard{Card: c}})
 }
 
 // ChangeCard implements web.Orders.
@@ -165,13 +166,11 @@ func (d operatorAPI) ChangeCard(ctx context.Context, id cards.ID, c web.CardChan
 	what := ""
 	switch {
 	case c.Delete:
-		what = " deleted"
-	case c.Blocked != nil && *c.Blocked:
-		what = " blocked"
+		what = " deleted=true"
 	case c.Blocked != nil:
-		what = " unblocked"
+		what = fmt.Sprintf(" blocked=%t", *c.Blocked)
 	}
-	return d.execute(ctx, "card "+string(id)+what, ingest.Order{Request: orders.OperatorChangeCard{
+	return d.execute(ctx, string(id)+what, ingest.Order{Request: orders.OperatorChangeCard{
 		ID: id, Blocked: c.Blocked, ExpiresAt: c.ExpiresAt, Offline: c.Offline, Label: c.Label,
 		LimitEnergy: c.LimitEnergy, LimitAmount: c.LimitAmount, Delete: c.Delete,
 	}})
@@ -179,22 +178,22 @@ func (d operatorAPI) ChangeCard(ctx context.Context, id cards.ID, c web.CardChan
 
 // SaveGroup implements web.Orders.
 func (d operatorAPI) SaveGroup(ctx context.Context, g orders.Group) (web.Answer, error) {
-	return d.execute(ctx, fmt.Sprintf("group %s: %d mA, %d charging points", g.Name, g.Limit, len(g.CPs)), ingest.Order{Request: orders.OperatorSaveGroup{Group: g}})
+	return d.execute(ctx, fmt.Sprintf("%s limit_ma=%d cps=%d", g.Name, g.Limit, len(g.CPs)), ingest.Order{Request: orders.OperatorSaveGroup{Group: g}})
 }
 
 // DeleteGroup implements web.Orders.
 func (d operatorAPI) DeleteGroup(ctx context.Context, id orders.GroupID, version int64) (web.Answer, error) {
-	return d.execute(ctx, "group "+string(id)+" deleted", ingest.Order{Request: orders.OperatorDeleteGroup{ID: id, Version: version}})
+	return d.execute(ctx, string(id), ingest.Order{Request: orders.OperatorDeleteGroup{ID: id, Version: version}})
 }
 
 // Replay implements web.Orders.
 func (d operatorAPI) Replay(ctx context.Context, id int64) (web.Answer, error) {
-	return d.execute(ctx, fmt.Sprintf("dead letter %d", id), ingest.Replay{DeadLetter: id})
+	return d.execute(ctx, strconv.FormatInt(id, 10), ingest.Replay{DeadLetter: id})
 }
 
 // ClearAlarm implements web.Orders.
 func (d operatorAPI) ClearAlarm(ctx context.Context, alarm int64, note string) (web.Answer, error) {
-	return d.execute(ctx, fmt.Sprintf("alarm %d: %s", alarm, note), ingest.ClearAlarm{Alarm: alarm, Note: note})
+	return d.execute(ctx, fmt.Sprintf("%d: %s", alarm, note), ingest.ClearAlarm{Alarm: alarm, Note: note})
 }
 
 // Lift implements web.Orders.

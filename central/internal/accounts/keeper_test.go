@@ -592,8 +592,8 @@ func TestEveryChangeIsLogged(t *testing.T) {
 	f.must(err)
 	f.must(f.k.RevokeToken(t.Context(), root(), token.ID, f.now))
 	want := []string{
-		"root test: root admin done", "root test: ana driver done", "root test: ana enabled password done", "root sign-in: root done",
-		"sign-in: root wrong_credentials", "root test: " + token.ID + " script operator done", "root test: " + token.ID + " done",
+		"root test: root role=admin done", "root test: ana role=driver done", "root test: ana disabled=false password=*** done", "root sign-in: root done",
+		"sign-in: root wrong_credentials", "root test: " + token.ID + " script role=operator done", "root test: " + token.ID + " done",
 	}
 	if got := f.log(); !slices.Equal(got, want) {
 		t.Errorf("got %q\nwant %q", got, want)

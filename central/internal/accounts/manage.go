@@ -2,6 +2,7 @@ package accounts
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/carga-ev/carga/central/access"
@@ -38,7 +39,7 @@ func (k *Keeper) AddAccount(ctx context.Context, by access.Actor, a access.Accou
 		if err := tx.SaveAccount(a); err != nil {
 			return err
 		}
-		return tx.Entry(by.Entry(a.ChangedAt, a.Name+" "+string(a.Role), access.Done))
+		return tx.Entry(by.Entry(a.ChangedAt, a.Name+" role="+string(a.Role), access.Done))
 	})
 }
 
@@ -58,13 +59,11 @@ func words(c *access.Change) (s string) {
 	if c.Username != nil {
 		s += " username=" + string(*c.Username)
 	}
-	if c.Disabled != nil && *c.Disabled {
-		s += " disabled"
-	} else if c.Disabled != nil {
-		s += " enabled"
+	if c.Disabled != nil {
+		s += fmt.Sprintf(" disabled=%t", *c.Disabled)
 	}
 	if c.Password != nil {
-		s += " password"
+		s += " password=***"
 	}
 	return s
 }
@@ -146,7 +145,7 @@ func (k *Keeper) ChangePassword(ctx context.Context, by access.Actor, old, passw
 		if err != nil {
 			return err
 		}
-		return tx.Entry(by.Entry(a.ChangedAt, by.Name+" password", access.Done))
+		return tx.Entry(by.Entry(a.ChangedAt, by.Name, access.Done))
 	})
 }
 
@@ -170,7 +169,7 @@ func (k *Keeper) AddToken(ctx context.Context, by access.Actor, t access.Token, 
 		if err := tx.AddToken(t); err != nil {
 			return err
 		}
-		return tx.Entry(by.Entry(t.MadeAt, t.ID+" "+t.Name+" "+string(t.Role), access.Done))
+		return tx.Entry(by.Entry(t.MadeAt, t.ID+" "+t.Name+" role="+string(t.Role), access.Done))
 	})
 }
 

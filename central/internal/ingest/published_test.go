@@ -58,10 +58,10 @@ func TestARestoredCentralAdoptsAPublishedTicket(t *testing.T) {
 		for _, k := range tickets {
 			got[k.ID] = k
 		}
-		if k := got["t.s1"]; len(got) != 2 || k.Energy != 500 || k.Cost.Minor != 123 || k.DurationSec != 42 || k.Reason != charge.StopRemote || !k.Adopted {
+		if k := got["t.s1"]; len(got) != 2 || k.Energy != 500 || k.Cost.Minor != 123 || k.DurationSec != 42 || k.Reason != charge.StopRemote || !view.TicketOf(&k).Adopted {
 			t.Errorf("got %+v, want the published ticket", got)
 		}
-		if k := got["t.s1.1"]; k.Energy != 100 || k.Corrects != "t.s1" || k.Cost.Minor != 4 { // 1.27 for 600 Wh in all
+		if k := got["t.s1.1"]; k.Energy != 100 || k.Corrects != "t.s1" || k.Cost.Minor != 4 || view.TicketOf(&k).Adopted { // 1.27 for 600 Wh in all
 			t.Errorf("its correction: got %+v, want 100 Wh", k)
 		}
 		if _, still, err := l.store.PublishedTicket(t.Context(), "t.s1"); still || err != nil {

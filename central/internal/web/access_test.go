@@ -772,7 +772,7 @@ func TestActors(t *testing.T) {
 		t.Errorf("got %+v", actor)
 	}
 	g.do(t, http.MethodPost, "/api/v1/demo/parts/kafka", `{"up":false}`, bearer(access.Admin))
-	if len(g.keeper.entries) != 1 || g.keeper.entries[0].Target != "kafka down" || g.keeper.entries[0].By != "token:admin1" || g.keeper.entries[0].Operation != "cut-or-restore" {
+	if len(g.keeper.entries) != 1 || g.keeper.entries[0].Target != "kafka up=false" || g.keeper.entries[0].By != "token:admin1" || g.keeper.entries[0].Operation != "cut-or-restore" {
 		t.Errorf("got %+v", g.keeper.entries)
 	}
 }

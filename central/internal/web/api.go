@@ -557,7 +557,7 @@ func (s *Server) demoRoutes(api huma.API) {
 			}
 			if s.accounts != nil { // the database may be what cannot be reached: then the part is cut all the same
 				actor := ActorOf(ctx)
-				_ = s.accounts.Record(ctx, actor.Entry(charge.At(time.Now()), in.Part+" "+state, access.Done))
+				_ = s.accounts.Record(ctx, actor.Entry(charge.At(time.Now()), fmt.Sprintf("%s up=%t", in.Part, in.Body.Up), access.Done))
 			}
 			return &bodyOutput[view.Part]{view.Part{Name: in.Part, State: state, Since: charge.At(time.Now())}}, nil
 		})

@@ -33,7 +33,7 @@ export async function check(page, where) {
 const english = /\b(the|is|are|was|were|not|for|from|and|which|while|since|cannot|waiting|waits|heartbeats?|does|its?|of|to|with|by|this|that|has|have|been|ended?|stopped|started|driver|session|connector|charging|unknown|failed|missing)\b/i
 
 /** What a page in Spanish has in English, also for screen readers. What other programs wrote is
- *  marked as English, code as code. */
+ *  marked as English, code as code; the audit log has values with their names in the API. */
 export const englishIn = (page) => page.locator('html').evaluate((html, source) => {
   const copy = html.cloneNode(true)
   for (const quoted of copy.querySelectorAll('[lang=en]:not(html), noscript, script, style, pre, code')) quoted.remove()
@@ -43,7 +43,7 @@ export const englishIn = (page) => page.locator('html').evaluate((html, source) 
     if (n.nodeType === Node.TEXT_NODE) texts.push(n.data)
     else for (const name of ['aria-label', 'title', 'placeholder', 'alt']) texts.push(n.getAttribute(name) ?? '')
   }
-  const found = texts.map((text) => text.replace(/\s+/g, ' ').trim()).filter((text) => new RegExp(source, 'i').test(text))
+  const found = texts.map((text) => text.replace(/\s+/g, ' ').replace(/\b\w+=\S+/g, '').trim()).filter((text) => new RegExp(source, 'i').test(text))
   return [...new Set(found)]
 }, english.source)
 

@@ -73,7 +73,7 @@ test('in Spanish, a page about an outage has no English sentence', async () => {
   await page.getByText(/cp-events · CP_0003/).first().waitFor({ timeout: 30_000 })
   await page.getByText('En el registro, campo «journal»: Falta.').first().waitFor()
   await page.getByText(/^1 mensaje que un puente no pudo/).click({ timeout: 30_000 })
-  await page.getByText(/En el registro, campo «at»: "now" no es una hora en UTC/).waitFor()
+  await page.getByText(/En el registro, campo «at»: "now" no es una hora en UTC/).first().waitFor()
   await demo.api('POST', 'demo/parts/kafka', { up: false })
   try {
     await page.getByText('Espera a Kafka.').waitFor({ timeout: 30_000 })

@@ -1392,7 +1392,7 @@ export interface components {
             /** @description done, or the word of the problem */
             result: string;
             role?: string;
-            /** @description what it was about */
+            /** @description what it was about: an id, and values with the names that the API has for them; * is any or all charging points */
             target: string;
         };
         ErrorDetail: {
