@@ -30,6 +30,7 @@ async function until(path, enough) {
 test('no view has English of its own', { timeout: 240_000 }, async () => {
   await demo.api('POST', 'cps/CP_0007/connectors/1/simulate', { action: 'fault', fault: 'ground_fault' })
   await demo.api('POST', 'reservations', { username: 'ana', cp_id: 'CP_0008' })
+  await demo.api('POST', 'cards', { uid: '04A1B2C4', username: 'ana' })
   await demo.api('POST', 'availability', { cp_id: 'CP_0006', available: false })
   await demo.api('POST', 'charges', { username: 'nadie' })
   await demo.api('POST', 'cps/CP_0005/connectors/1/simulate', { action: 'tap', uid: '04A1B2C3' })
