@@ -13,6 +13,7 @@ import (
 // this program.
 func mismatch(e *json.UnmarshalTypeError) reason.Wrong {
 	code := expected(e.Type)
+	//nolint:exhaustive // those that expected returns and that have values
 	switch code {
 	case reason.NotSeconds:
 		return notSeconds(e.Value)
