@@ -17,7 +17,12 @@ func Shrink(ctx context.Context, p Plan, o Options, f *ViolationError, runs int)
 	o.Trace = nil
 	failure := func(q Plan) *ViolationError {
 		// Another check would be another bug: only the same one counts.
-		if runs--; runs < 0 || ctx.Err() != nil {
+		select {
+		case <-ctx.Done():
+			return nil
+		default:
+		}
+		if runs--; runs < 0 {
 			return nil
 		}
 		if r := Run(q, o); r.Failure != nil && r.Failure.Check == f.Check {
