@@ -11,6 +11,7 @@ import (
 
 	bridgeapp "github.com/carga-ev/carga/bridge/app"
 	centralapp "github.com/carga-ev/carga/central/app"
+	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/sim/driver"
 	"github.com/carga-ev/carga/sim/fleet"
 	"github.com/carga-ev/carga/sim/operator"
@@ -23,13 +24,17 @@ const centralDB = "central.db"
 // because a cut of the bridge should look like one.
 const bridgeDrain = time.Second
 
+// safeCurrent, per phase, lets the page put any charging points into a group. It is less
+// than half of what a vehicle can draw, so that a group gives its members more.
+const safeCurrent charge.MilliAmps = 100_000
+
 // buildParts makes all parts; it starts none. The page's port is opened here:
 // an occupied port is an error before anything runs.
 func (d *demo) buildParts(ctx context.Context) error {
 	// Each agent gets its own folder in the data folder.
 	f, err := fleet.New(fleet.Config{
 		CPs: d.cfg.CPs, Seed: d.cfg.Seed, Dir: d.cfg.Data, MQTT: d.mqttURL(), ID: cpID, Name: nameOf, Place: placeOf,
-		Vehicles: d.cfg.Vehicles, Visits: &d.cfg.Visits, StopWithin: headStart,
+		Vehicles: d.cfg.Vehicles, Visits: &d.cfg.Visits, StopWithin: headStart, Safe: safeCurrent,
 	}, d.log)
 	if err != nil {
 		return err

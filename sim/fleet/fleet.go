@@ -35,6 +35,9 @@ type Config struct {
 	Visits *people.Config
 	// FreeVend charges a vehicle that is plugged in, without an authorization.
 	FreeVend bool
+	// Safe is the safe current of each connector, per phase: what it may draw while no
+	// grant of a group is in force; 0: none, and no group.
+	Safe charge.MilliAmps
 	// StopWithin is how long a stopping agent waits for acknowledgements; 0:
 	// the agent's default.
 	StopWithin time.Duration
@@ -149,7 +152,7 @@ func newPoint(cfg *Config, n int, r *Registers, log *slog.Logger) (*Point, error
 		}
 		deps.OnRecords = p.people.Observe
 	}
-	a.Policies.FreeVend = cfg.FreeVend
+	a.Policies.FreeVend, a.Limits.Safe = cfg.FreeVend, cfg.Safe
 	if cfg.StopWithin > 0 {
 		a.StopWithin = cfg.StopWithin
 	}
