@@ -26,6 +26,9 @@ const (
 	minBatchBytes = 8 << 10
 	// batchFrame is more than the header of a batch takes.
 	batchFrame = 256
+	// latestEvery is the shortest time between two batches of a Latest topic. Each batch
+	// has a cost in Kafka and in its readers that does not depend on its size.
+	latestEvery = 100 * time.Millisecond
 )
 
 // LaneStats are the counts of one partition, and why it is not written.
@@ -90,6 +93,7 @@ type lane struct {
 	maxBatch  int           // most bytes of a batch, by configuration
 	wake      chan struct{} // capacity 1: the queue has a new record
 	alone     bool          // the last request failed, so the next one is not shared; of run's goroutine
+	begunAt   time.Time     // when the last batch of a Latest topic was begun; of run's goroutine
 	log       *slog.Logger
 
 	mu sync.Mutex
@@ -167,6 +171,7 @@ func (n *lane) release(part []entry, o Outcome) {
 // written. It is the goroutine of the lane.
 func (n *lane) run(ctx context.Context) {
 	for n.awaitRecords(ctx) {
+		n.gather(ctx)
 		switch n.awaitPartition(ctx, true) {
 		case laneOpen:
 			n.deliver(ctx)
@@ -201,6 +206,22 @@ func (n *lane) awaitRecords(ctx context.Context) bool {
 			}
 		}
 	}
+}
+
+// gather waits until latestEvery after the last batch of a Latest topic: a value that
+// comes alone leaves at once, those that come many times a second leave together.
+func (n *lane) gather(ctx context.Context) {
+	if n.q.latest == nil {
+		return
+	}
+	pause := time.NewTimer(latestEvery - time.Since(n.begunAt))
+	defer pause.Stop()
+	select {
+	case <-pause.C:
+	case <-ctx.Done():
+	case <-n.p.stopping:
+	}
+	n.begunAt = time.Now()
 }
 
 // availability is whether the partition of a lane can be written.
@@ -267,9 +288,9 @@ func (n *lane) nextOf(part []entry) func(bytes int) []entry {
 	return func(int) []entry { return part }
 }
 
-// deliver writes batches while there are records, each until it is written. If
-// Kafka refuses its content, it halves the batch until the record in question is
-// alone, and gives that up (or keeps it, see ProducerConfig.Keep).
+// deliver writes batches while there are records, of a Latest topic one, each until it
+// is written. If Kafka refuses its content, it halves the batch until the record in
+// question is alone, and gives that up (or keeps it, see ProducerConfig.Keep).
 func (n *lane) deliver(ctx context.Context) {
 	defer n.p.left(n)
 	var offered *offer
@@ -306,7 +327,7 @@ func (n *lane) deliver(ctx context.Context) {
 			if parts = parts[1:]; len(parts) == 0 {
 				n.p.left(n)
 			}
-			if len(parts) == 0 && n.hasRecords() {
+			if len(parts) == 0 && n.q.latest == nil && n.hasRecords() {
 				parts = [][]entry{nil}
 				offered = n.p.requests.offer(ctx, n, n.nextBatch)
 			}

@@ -73,7 +73,8 @@ type ProducerConfig struct {
 	// Topics are the topics to write to; the topic watcher must create them.
 	Topics []TopicSpec
 	// Latest names the topics of which only the latest value per key and subject
-	// is kept while it waits.
+	// is kept while it waits. Values that come many times a second wait for others, at
+	// most latestEvery.
 	Latest []string
 	// Keep retries a record that Kafka refuses as too large or invalid, instead of
 	// giving it up as Poisoned. It is for an owner whose records are well-formed

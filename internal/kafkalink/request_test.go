@@ -107,6 +107,42 @@ func TestOneRequestWhileOneIsUnderWay(t *testing.T) {
 	})
 }
 
+// TestLatestLeaveTogether: of a Latest topic a value that comes alone leaves at once,
+// and of those that come one after another some each tenth of a second.
+func TestLatestLeaveTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, q, e := &world{}, &requests{}, &ends{}
+		c := w.start(t)
+		p := w.open(t, setup{topics: four("a", "b"), latest: []string{"a"}})
+		time.Sleep(3 * time.Second)
+		q.watch(c, 0)
+		p.put(t, e, "a", 1, "alone")
+		synctest.Wait()
+		if got := q.got(); len(got) != 1 {
+			t.Fatalf("requests for the first: %v", got)
+		}
+		for i := range 1000 {
+			text := strconv.Itoa(i)
+			if err := p.producer.Enqueue(kafkalink.Record{Topic: "a", Key: keyFor(1, 4), Subject: text, Value: []byte(text), Done: e.of(text)}); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(100 * time.Millisecond)
+		if n := len(q.got()); n < 10 || n > 12 {
+			t.Errorf("%d requests in a second, want one each 100 ms", n)
+		}
+		equal(t, "log", w.log(t, "a", 1), append([]string{"alone"}, numbers(0, 1000)...))
+		p.put(t, e, "b", 1, "at once")
+		p.put(t, e, "b", 2, "at once, too")
+		synctest.Wait()
+		equal(t, "another topic", w.log(t, "b", 1), []string{"at once"})
+		balanced(t, p)
+		p.stop()
+		w.stop()
+	})
+}
+
 // TestASlowPartitionIsSentAlone: a partition whose copies are missing holds up a
 // shared request once, for a second; then it is sent alone, and the others do not
 // wait for it. When it is well again, it shares requests again.
