@@ -46,7 +46,8 @@ type File interface {
 // dir is a real directory.
 type dir struct {
 	root *os.Root
-	mode int // how files are opened
+	self *os.File // the directory itself
+	mode int      // how files are opened
 }
 
 // OS opens a directory of the operating system; it makes one that does not exist.
@@ -66,7 +67,11 @@ func openDir(path string, mode int) (*dir, error) {
 	if err != nil {
 		return nil, fmt.Errorf("journal directory: %w", err)
 	}
-	return &dir{root, mode}, nil
+	self, err := root.Open(".")
+	if err != nil {
+		return nil, fmt.Errorf("journal directory: %w", errors.Join(err, root.Close()))
+	}
+	return &dir{root, self, mode}, nil
 }
 
 // Lock implements FS with an flock, which ends with the process.
@@ -107,23 +112,10 @@ func (d *dir) Rename(from, to string) error { return d.root.Rename(from, to) }
 func (d *dir) Remove(name string) error { return d.root.Remove(name) }
 
 // SyncDir implements FS with an fsync of the directory.
-func (d *dir) SyncDir() error {
-	f, err := d.root.Open(".")
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
-}
+func (d *dir) SyncDir() error { return d.self.Sync() }
 
 // Free implements FS.
-func (d *dir) Free() (int64, error) {
-	f, err := d.root.Open(".")
-	if err != nil {
-		return 0, err
-	}
-	n, err := freeBytes(f)
-	return n, errors.Join(err, f.Close())
-}
+func (d *dir) Free() (int64, error) { return freeBytes(d.self) }
 
 // file adds Size, and a Sync without times, to os.File.
 type file struct{ *os.File }

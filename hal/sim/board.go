@@ -43,8 +43,10 @@ func New(cfg Config) (*Board, error) {
 		cfg.MaxCurrent = cfg.currentOf(int64(cfg.RatedPower)*1_000) * 11 / 10
 	}
 	if cfg.Now == nil {
+		// In milliseconds, so that the physics are computed once for all devices that are
+		// read in one turn.
 		start := time.Now()
-		cfg.Now = func() time.Duration { return time.Since(start) }
+		cfg.Now = func() time.Duration { return time.Since(start).Truncate(time.Millisecond) }
 	}
 	b := &Board{
 		info: hal.Info{

@@ -67,7 +67,7 @@ type Config struct {
 	Trace int
 	// Now is the time since the board's start. It may run faster than real time,
 	// and must not go back (if it does, time stands still). Nil: the process's
-	// monotonic clock.
+	// monotonic clock, in milliseconds.
 	Now func() time.Duration
 }
 
