@@ -148,8 +148,17 @@ class Live {
   #attempt = 0
   #retry = 0
   #cutAt = 0 // when the connection broke; 0 while it stands
+  #started = false
+
+  /** Opens the stream before it is known who reads it: Central knows. If it is refused, start
+   *  tries again. */
+  ahead(): void {
+    this.#open()
+  }
 
   start(): void {
+    this.#started = true
+    this.#arrived = performance.now()
     document.addEventListener('visibilitychange', () => {
       if (document.hidden) return this.#close()
       this.#arrived = performance.now() // the silence was wanted
@@ -190,6 +199,7 @@ class Live {
     ).catch((err: unknown) => {
       if (this.#running !== control) return // closed on purpose
       this.#running = null
+      if (!this.#started) return
       this.#cutAt ||= clock.now
       this.reason = err instanceof StreamRefused ? err.message : ''
       if (err instanceof StreamRefused && err.status === 401) this.onSignedOut()

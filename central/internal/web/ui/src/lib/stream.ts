@@ -26,7 +26,9 @@ export async function readEvents(
     const { done, value } = await reader.read()
     if (done) throw new Error('the stream has ended')
     alive()
-    const lines = (rest + value).split(/\r\n|\n|\r/)
+    rest += value
+    if (!/[\r\n]/.test(value)) continue // a snapshot is one long line
+    const lines = rest.split(/\r\n|\n|\r/)
     rest = lines.pop() ?? ''
     for (const line of lines) {
       if (line === '') {
