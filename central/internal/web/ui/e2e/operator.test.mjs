@@ -70,6 +70,31 @@ test('a tile far from the window is its link, and complete when the keyboard rea
   await close(page)
 })
 
+test('of many tiles the first are drawn before the others, which move nothing', async () => {
+  const rows = Array.from({ length: 400 }, (_, i) => ({
+    i, cp_id: 'CP_' + String(i).padStart(4, '0'), place: 'Place ' + (i % 3), connector: 1, status: 'available', available: true, admitted: true, simulated: true, link: 'online', rated_w: 150_000,
+  }))
+  const page = await openPage(browser, { as: demo.admin })
+  await page.route('**/api/v1/stream', (route) => {
+    const snapshot = { at: new Date().toISOString(), central: '1-a', demo: true, parts: [], bridges: [], rows, facts: [] }
+    return route.fulfill({ contentType: 'text/event-stream', body: `id: a.1\nevent: snapshot\ndata: ${JSON.stringify(snapshot)}\n\n` })
+  })
+  // What is there when a tile appears, and when all have.
+  await page.addInitScript(() => {
+    window.seen = []
+    new MutationObserver(() => {
+      const tiles = document.querySelectorAll('a[data-key]').length
+      if (tiles) window.seen.push({ tiles, height: document.documentElement.scrollHeight })
+    }).observe(document, { childList: true, subtree: true })
+  })
+  await page.goto(demo.base)
+  await page.waitForFunction(() => document.querySelectorAll('a[data-key]').length === 400)
+  const seen = await page.evaluate(() => window.seen)
+  assert.ok(seen[0].tiles < 100, `${seen[0].tiles} tiles at once`)
+  assert.equal(seen.findLast((s) => s.tiles < 300).height, seen.at(-1).height, 'the page grows')
+  await close(page)
+})
+
 test('a running session is stopped after its driver and energy were named', async () => {
   const page = await open('')
   await charging(page).first().click()
