@@ -29,6 +29,10 @@ export default defineConfig({
     emptyOutDir: true, // public/.keep puts back the file that Git tracks
     target: 'es2022',
     assetsInlineLimit: 0,
+    // Few files: each one is an answer to wait for. What several roles need is one, and the
+    // styles are one.
+    cssCodeSplit: false,
+    rollupOptions: { output: { codeSplitting: { groups: [{ name: 'shared', minShareCount: 2 }] } } },
     modulePreload: { polyfill: false }, // it would be an inline script
     reportCompressedSize: false,
   },
