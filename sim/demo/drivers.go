@@ -43,8 +43,9 @@ func (d *drivers) runDriver(ctx context.Context, n int) {
 	cfg := driver.DefaultConfig()
 	cfg.Username, cfg.ClientID = driverName(n+1), "carga-demo"
 	log := d.log.With(slog.String("username", string(cfg.Username)))
-	// At the start they come half a second apart, and all within a minute.
-	wait := time.Duration(n) * min(time.Second/2, time.Minute/time.Duration(d.count))
+	// At the start they come half a second apart, and all within a minute, but no more
+	// than ten a second: each makes some twenty records.
+	wait := time.Duration(n) * min(time.Second/2, max(time.Minute/time.Duration(d.count), time.Second/10))
 	for {
 		select {
 		case <-ctx.Done():
