@@ -34,6 +34,10 @@ type Deps struct {
 	Log *slog.Logger // nil: no log
 	// Board is used instead of the configured hardware; its owner closes it.
 	Board hal.Board
+	// MaxGap, if it is longer than that of package safety, is how late a tick of the
+	// control loop may come. It counts for simulated hardware alone, of which many in one
+	// process may wait for each other.
+	MaxGap time.Duration
 	// Open opens the journal; nil: OnDisk in the configured folder.
 	Open func(JournalOptions) (Journal, Recovered, error)
 	// Recorder opens the folder of the flight recorder; nil: there is none. It is

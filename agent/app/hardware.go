@@ -72,6 +72,9 @@ func (r *running) openDevices() error {
 		MeterEvery: r.cfg.Intervals.Meter, Reports: observed{r.inbox},
 		Beat: r.watch.LoopWithin("control", control.HealthyWithin).Beat, Log: r.logger,
 	}
+	if r.board.Info().Simulated {
+		c.MaxGap = r.deps.MaxGap
+	}
 	if r.deps.Recorder != nil {
 		c.Tripped = r.tripped
 	}

@@ -88,10 +88,14 @@ func (p *Point) Repair(n charge.ConnectorID) error {
 
 // With more than manyPoints the agents' control loops run at slowControl, and the
 // meters are recorded after manyWh instead of fewWh, which is every few seconds at
-// 100 kW: so many on one machine would use all CPU time.
+// 100 kW: so many on one machine would use all CPU time. Their ticks may be late by
+// slowGap, within the dead-man device's timeout: with the limit of a real one all
+// contactors open when the process is busy for a tenth of a second, and the records of
+// that keep it busy.
 const (
 	manyPoints  = 50
 	slowControl = 40 * time.Millisecond
+	slowGap     = 600 * time.Millisecond
 	fewWh       = 100
 	manyWh      = 1000
 )
@@ -157,7 +161,7 @@ func newPoint(cfg *Config, n int, r *Registers, log *slog.Logger) (*Point, error
 		a.StopWithin = cfg.StopWithin
 	}
 	if cfg.CPs > manyPoints {
-		a.Intervals.Control, a.Intervals.MeterReadWh = slowControl, manyWh
+		a.Intervals.Control, a.Intervals.MeterReadWh, deps.MaxGap = slowControl, manyWh, slowGap
 	}
 	p.agent = agentapp.New(a, deps)
 	return p, nil

@@ -30,8 +30,11 @@ import (
 type Config struct {
 	Board   hal.Board
 	Outlets []*Outlet
-	Period  time.Duration        // between two ticks
-	Uptime  func() time.Duration // the monotonic time since the boot
+	Period  time.Duration // between two ticks
+	// MaxGap replaces the limits of package safety for the time between two ticks and the
+	// age of an input, where it is longer. 0 for hardware that is not simulated.
+	MaxGap time.Duration
+	Uptime func() time.Duration // the monotonic time since the boot
 	// MeterEvery is how often the meters are read: three readings that are missing
 	// are a lost meter.
 	MeterEvery time.Duration
@@ -104,6 +107,7 @@ func New(cfg Config) (*Loop, error) {
 		jobs: make(chan job, 8*len(cfg.Outlets)+8),
 	}
 	l.limits.MaxThermalAge = hal.MaxThermalAge
+	l.limits.MaxGap, l.limits.MaxAge = max(l.limits.MaxGap, cfg.MaxGap), max(l.limits.MaxAge, cfg.MaxGap)
 	if cfg.MeterEvery > 0 {
 		l.limits.MaxMeterAge = 3*cfg.MeterEvery + meterSlack
 	}

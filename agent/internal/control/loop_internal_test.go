@@ -461,6 +461,22 @@ func TestJitterIsCounted(t *testing.T) {
 	})
 }
 
+// TestMaxGap: simulated hardware may allow later ticks, and not earlier ones.
+func TestMaxGap(t *testing.T) {
+	for allowed, late := range map[time.Duration]bool{0: true, 50 * time.Millisecond: true, 600 * time.Millisecond: false} {
+		r := newRig(t, newFake(1), slog.New(slog.DiscardHandler))
+		cfg := r.loop.Config
+		cfg.MaxGap = allowed
+		l, err := New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if l.decide(time.Second, 300*time.Millisecond); l.outlets[0].verdict.Late != late {
+			t.Errorf("with %v allowed, a tick 300 ms after the one before is late: %t", allowed, !late)
+		}
+	}
+}
+
 // TestLatchedFaultsOfAnEarlierBoot: what is still latched is not reported again, and
 // what is over is.
 func TestLatchedFaultsOfAnEarlierBoot(t *testing.T) {
