@@ -63,7 +63,9 @@ test('an open dialog goes on when a charging point joins', async () => {
   const button = panel.getByRole('button', { name: 'Out of service' })
   await button.focus()
   let joined = 0
-  await page.route('**/api/v1/stream*', (route) => (joined++ ? route.continue() : route.fulfill({ contentType: 'text/event-stream', body: `id: 1.1\nevent: snapshot\ndata: ${JSON.stringify(first)}\n\n` })))
+  let goOn
+  const seen = new Promise((r) => (goOn = r)) // until then the page keeps what it has
+  await page.route('**/api/v1/stream*', (route) => (joined++ ? seen.then(() => route.continue()) : route.fulfill({ contentType: 'text/event-stream', body: `id: 1.1\nevent: snapshot\ndata: ${JSON.stringify(first)}\n\n` })))
   await page.evaluate(() => {
     for (const hidden of [true, false]) {
       Object.defineProperty(document, 'hidden', { configurable: true, get: () => hidden })
@@ -72,6 +74,7 @@ test('an open dialog goes on when a charging point joins', async () => {
   })
   await page.waitForFunction(() => document.querySelector('main').textContent.includes('5 connectors'))
   assert.ok(await button.evaluate((b) => b === document.activeElement), 'the focus is where it was')
+  goOn()
   await page.waitForFunction(() => document.querySelector('main').textContent.includes('4 connectors')) // the real network again
   const order = await demo.api('POST', 'cps/CP_0002/connectors/1/simulate', { action: 'plug' })
   assert.ok(order.status < 300, JSON.stringify(order.body))

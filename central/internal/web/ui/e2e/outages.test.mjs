@@ -93,7 +93,7 @@ test('what a bridge could not pass on is shown', async () => {
   await publish(demo.mqtt, 'cp/CP_0002/up/event', 'nonsense <b>')
   const page = await open('pipeline')
   await page.getByText('2 messages that bridges could not pass on').click({ timeout: 30_000 })
-  await page.getByText('In the record: It is not a JSON object.').waitFor()
+  await page.getByText('In the record: It is not a JSON object.', { exact: true }).waitFor()
   await page.getByText('nonsense <b>').waitFor()
   await check(page, 'dead letters of a bridge')
   await close(page)

@@ -110,7 +110,7 @@ describe('a driver', { concurrency: 1 }, () => {
     const rows = await page.evaluate(async (url) => {
       const reader = (await fetch(url)).body.pipeThrough(new TextDecoderStream()).getReader()
       let text = ''
-      while (!/\n\n/.test(text)) text += (await reader.read()).value
+      while (!/^data: .*\n/m.test(text)) text += (await reader.read()).value
       await reader.cancel()
       return JSON.parse(/^data: (.*)$/m.exec(text)[1])
     }, demo.base + 'api/v1/stream')
