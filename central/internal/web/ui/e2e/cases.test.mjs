@@ -57,7 +57,7 @@ test('an open dialog goes on after its tab was hidden', async () => {
 test('an open dialog goes on when a charging point joins', async () => {
   const [first] = await frames((all) => all.length > 0)
   delete first.size
-  first.rows.push({ ...first.rows[0], i: first.rows.length, cp_id: 'CP_AAAA', name: 'Joined' })
+  first.rows.push({ ...first.rows[0], i: Math.max(...first.rows.map((r) => r.i)) + 1, cp_id: 'CP_AAAA', name: 'Joined' })
   const page = await open('?open=CP_0002.1')
   const panel = page.getByRole('dialog', { name: 'CP_0002' })
   const button = panel.getByRole('button', { name: 'Out of service' })
