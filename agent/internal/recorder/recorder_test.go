@@ -289,22 +289,27 @@ func TestSpaceOfTheJournal(t *testing.T) {
 	}
 }
 
-// TestFaultIsSynced: a fault may be the last thing before the power is gone.
-func TestFaultIsSynced(t *testing.T) {
-	ring := journaltest.New()
-	synced := 0
+// countSyncs returns an empty ring, and how many times a file of it was synced.
+func countSyncs() (ring *journaltest.Disk, synced *int) {
+	ring, synced = journaltest.New(), new(int)
 	ring.Fault = func(o journaltest.Op) error {
 		if o.Kind == journaltest.Sync {
-			synced++
+			*synced++
 		}
 		return nil
 	}
+	return ring, synced
+}
+
+// TestFaultIsSynced: a fault may be the last thing before the power is gone.
+func TestFaultIsSynced(t *testing.T) {
+	ring, synced := countSyncs()
 	record(ring, func(r *rig) {
 		plugs(2)(r)
 		r.do(point.FaultSeen{Connector: 1, Fault: charge.FaultOther})
 	})
-	if synced != 1 {
-		t.Errorf("synced %d times", synced)
+	if *synced != 1 {
+		t.Errorf("synced %d times", *synced)
 	}
 }
 

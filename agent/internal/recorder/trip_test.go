@@ -76,14 +76,7 @@ func TestTrip(t *testing.T) {
 		{"another limit", planted(`"MaxAge":100000000`, `"MaxAge":1`), `this version decides {"Close":false`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			ring := journaltest.New()
-			synced := 0
-			ring.Fault = func(o journaltest.Op) error {
-				if o.Kind == journaltest.Sync {
-					synced++
-				}
-				return nil
-			}
+			ring, synced := countSyncs()
 			record(ring, func(r *rig) {
 				plugs(1)(r)
 				r.Trip(1_790_000_000_000, stopped())
@@ -91,8 +84,8 @@ func TestTrip(t *testing.T) {
 			})
 			change(t, ring, first, tc.change)
 			trips, difference := shown(t, ring)
-			if len(trips) != 1 || synced != 1 || !strings.Contains(difference, tc.difference) || (tc.difference == "") != (difference == "") {
-				t.Fatalf("%d trips, %d syncs, difference %q", len(trips), synced, difference)
+			if len(trips) != 1 || *synced != 1 || !strings.Contains(difference, tc.difference) || (tc.difference == "") != (difference == "") {
+				t.Fatalf("%d trips, %d syncs, difference %q", len(trips), *synced, difference)
 			}
 			if tc.difference == "" && !reflect.DeepEqual(trips[0], want) {
 				t.Errorf("recorded %+v, read %+v", want, trips[0])
