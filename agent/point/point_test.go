@@ -133,7 +133,17 @@ func TestFullDisk(t *testing.T) {
 	}
 	r.at += time.Second
 	r.step(point.TimerFired{})
+	// What waits may be much, and all of it is encoded for each try.
+	if n := len(r.batch.Records); n != 2 {
+		t.Errorf("%d records try a full disk, want the 2 of one job", n)
+	}
+	r.refused(true)
+	r.at += time.Second
+	r.step(point.TimerFired{})
 	r.written()
+	if r.batch == nil || len(r.batch.Records) < 2 {
+		t.Errorf("there is space, and the next batch is %+v, want all that waits", r.batch)
+	}
 	r.settled()
 	if v := r.core.View(); v.LacksSpace || v.Blocked || !v.Connectors[0].Faults.Empty() {
 		t.Errorf("there is space again: %+v", v)

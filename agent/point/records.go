@@ -62,7 +62,7 @@ type disk struct {
 
 	lacksSpace bool          // a record that waits did not fit
 	tried      class.Class   // the class that did not fit
-	retryAt    time.Duration // while lacksSpace: when it is tried again
+	retryAt    time.Duration // while lacksSpace: when one job is tried again; 0: a whole batch, at once
 	blocked    bool          // not even final records fit: the connectors have a fault
 	full       bool          // the connectors know that no session may start
 	permille   int64         // of the space for unacknowledged records that is used
@@ -107,9 +107,15 @@ func (s *State) write() {
 	case len(d.waiting) == 0 || d.lacksSpace && s.now.At < d.retryAt:
 		return
 	}
+	// What waits for space is encoded for each try, and may be much: one job shows
+	// whether there is some.
+	most := maxBatch
+	if d.lacksSpace && d.retryAt != 0 {
+		most = 0
+	}
 	d.batch = 0
 	for n := 0; d.batch < len(d.waiting); d.batch++ {
-		if n += len(d.waiting[d.batch].records); d.batch > 0 && n > maxBatch {
+		if n += len(d.waiting[d.batch].records); d.batch > 0 && n > most {
 			break
 		}
 	}
@@ -137,7 +143,7 @@ func (s *State) appended(e Appended) {
 		return // none is under way
 	}
 	done := d.waiting[:d.batch]
-	d.waiting, d.batch, d.busy, d.saved = slices.Clone(d.waiting[d.batch:]), 0, false, e.Saved
+	d.waiting, d.batch, d.busy, d.saved, d.retryAt = slices.Clone(d.waiting[d.batch:]), 0, false, e.Saved, 0
 	for i := range done {
 		d.written += int64(len(done[i].records))
 	}
