@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/carga-ev/carga/bridge/internal/gate"
 	"github.com/carga-ev/carga/bridge/lease"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/reason"
@@ -19,23 +20,21 @@ type session struct {
 	wake     chan struct{} // capacity 1: a heartbeat is to be sent at once
 	log      *slog.Logger
 
+	held, lost *gate.Gate // open while this bridge is active, or is not
+
 	mu sync.Mutex
 	// mu guards everything that follows.
 	state   *lease.State
 	since   time.Time     // when holds changed last
 	holds   bool          // this bridge is active
-	held    chan struct{} // closed while it is
-	lost    chan struct{} // closed while it is not
 	changed chan struct{} // closed and replaced when the role changes
 }
 
 func newSession(name, id string, started charge.Time, log *slog.Logger) *session {
-	s := &session{
+	return &session{
 		name: name, id: id, wake: make(chan struct{}, 1), log: log, state: lease.New(name, started), since: started.Std(),
-		held: make(chan struct{}), lost: make(chan struct{}), changed: make(chan struct{}),
+		held: gate.New(false), lost: gate.New(true), changed: make(chan struct{}),
 	}
-	close(s.lost)
-	return s
 }
 
 // step calls f with the state, and then lets the goroutines that wait for a role look
@@ -65,13 +64,13 @@ func (s *session) step(f func(*lease.State) (send bool)) {
 func (s *session) setHolds(holds bool) {
 	s.holds, s.since = holds, time.Now()
 	if holds {
-		s.lost = make(chan struct{})
-		close(s.held)
+		s.lost.Set(false) // before held: what begins with that waits for this
+		s.held.Set(true)
 		s.log.Info("active: no other bridge with this client id is", slog.String("client_id", s.id))
 		return
 	}
-	s.held = make(chan struct{})
-	close(s.lost)
+	s.held.Set(false)
+	s.lost.Set(true)
 	s.log.Info("stands by", slog.String("client_id", s.id), slog.String("reason", s.reasonLocked().String()))
 }
 
@@ -99,18 +98,10 @@ func (s *session) Read(b *wire.BridgeAlive) {
 func (s *session) Wake() <-chan struct{} { return s.wake }
 
 // Held implements kafkaside.Lease.
-func (s *session) Held() <-chan struct{} {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.held
-}
+func (s *session) Held() <-chan struct{} { return s.held.Opened() }
 
 // Lost implements both Leases.
-func (s *session) Lost() <-chan struct{} {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.lost
-}
+func (s *session) Lost() <-chan struct{} { return s.lost.Opened() }
 
 // Permit implements mqttside.Lease.
 func (s *session) Permit(ctx context.Context) {

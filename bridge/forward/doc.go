@@ -8,4 +8,7 @@
 // letter. It is acknowledged to MQTT afterwards, so that a bridge that is killed
 // loses nothing: the broker redelivers what was not acknowledged. What is held in
 // memory is bounded by Limits, whatever is away and for how long.
+//
+// In the other direction, Downlink selects which commands and acknowledgements are
+// published.
 package forward

@@ -33,6 +33,8 @@ type Publish struct {
 	Expires charge.Time
 	// Life is how long after its sending a command may have an effect.
 	Life time.Duration
+	// Backlog reports that a command was in the log when the bridge started.
+	Backlog bool
 }
 
 // Down decides what becomes of a record of cp-commands. The dead letter is nil
@@ -66,15 +68,14 @@ func (r Router) Down(o CommandRecord) (Publish, *Decision) {
 }
 
 // Stale reports whether a command must not be published any more. waited is how
-// long the bridge has held it. For a command of the backlog, which was in the
-// log when the bridge started, its end counts. For a live one, its end may be
-// passed by clockTolerance, but the bridge may not have held it longer than its
-// life.
-func (p Publish) Stale(now charge.Time, waited time.Duration, backlog bool) bool {
+// long the bridge has held it. For a command of the backlog its end counts. For a
+// live one, its end may be passed by clockTolerance, but the bridge may not have held
+// it longer than its life.
+func (p Publish) Stale(now charge.Time, waited time.Duration) bool {
 	switch {
 	case p.Retained:
 		return false // an acknowledgement never expires
-	case backlog:
+	case p.Backlog:
 		return now >= p.Expires
 	}
 	return waited >= p.Life || now.Sub(p.Expires) > clockTolerance

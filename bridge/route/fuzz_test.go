@@ -118,7 +118,7 @@ func FuzzDown(f *testing.F) {
 			t.Fatalf("%q of %q is published as %+v (%v)", kind, key, p, err)
 		}
 		if of == wire.KindAck {
-			if !p.Retained || p.Stale(charge.Time(now), math.MaxInt64, true) {
+			if !p.Retained || p.Stale(charge.Time(now), math.MaxInt64) {
 				t.Fatalf("an acknowledgement is published as %+v", p)
 			}
 			return
@@ -129,9 +129,9 @@ func FuzzDown(f *testing.F) {
 		}
 		// Time makes nothing fresh again.
 		at := charge.Time(now & (1<<44 - 1))
-		for _, backlog := range []bool{false, true} {
-			if p.Stale(at, 0, backlog) && !p.Stale(at+1, 0, backlog) || !p.Stale(c.ExpiresAt+30_001, 0, backlog) {
-				t.Fatalf("%+v at %s, in the backlog %t: stale, and then not", p, at, backlog)
+		for _, p.Backlog = range []bool{false, true} {
+			if p.Stale(at, 0) && !p.Stale(at+1, 0) || !p.Stale(c.ExpiresAt+30_001, 0) {
+				t.Fatalf("%+v at %s: stale, and then not", p, at)
 			}
 		}
 	})

@@ -207,15 +207,15 @@ func TestStale(t *testing.T) {
 		{end - 1, 5 * time.Second, false, true},
 		{end - 1, 5*time.Second - 1, false, false},
 	} {
-		p := route.Publish{Expires: end, Life: 5 * time.Second}
-		if got := p.Stale(tc.now, tc.waited, tc.backlog); got != tc.want {
+		p := route.Publish{Expires: end, Life: 5 * time.Second, Backlog: tc.backlog}
+		if got := p.Stale(tc.now, tc.waited); got != tc.want {
 			t.Errorf("%s: stale %t, want %t", fmt.Sprintf("%+v", tc), got, tc.want)
 		}
 	}
-	if (route.Publish{Retained: true}).Stale(end, time.Hour, true) {
+	if (route.Publish{Retained: true, Backlog: true}).Stale(end, time.Hour) {
 		t.Error("an acknowledgement goes stale")
 	}
-	if !(route.Publish{Expires: 0, Life: time.Second}).Stale(end, 0, true) {
+	if !(route.Publish{Expires: 0, Life: time.Second, Backlog: true}).Stale(end, 0) {
 		t.Error("a command of the epoch never goes stale")
 	}
 }

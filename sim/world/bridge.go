@@ -1,7 +1,6 @@
 package world
 
 import (
-	"maps"
 	"slices"
 	"time"
 
@@ -396,63 +395,34 @@ func fromTime(at time.Duration) func(*partitionLog) cursor {
 }
 
 // readCommands reads one partition of the commands, beginning a little in the past:
-// an order that came while no bridge ran is still delivered if it is not stale. Of
-// the acknowledgements in the backlog only the last one per charging point counts.
+// an order that came while no bridge ran is still delivered if it is not stale.
 func (r *bridgeRun) readCommands(p partition) {
-	acks := map[charge.CPID]route.Publish{}
+	var core forward.Downlink
 	// Offsets are not committed: after a restart the backlog is read again, and the
 	// agents deduplicate.
 	r.readers = append(r.readers, r.w.kafka.read(r.bridge.kafka, p, fromTime(r.w.now-commandBacklog), func(b batch, done func(bool)) {
 		if r.bridge.run != r {
 			return
 		}
-		var queue []*downlink
-		for i := range b.messages {
-			backlog := b.first+int64(i) < b.initialEnd
-			// Acknowledgements are retained: the last one of each charging point
-			// replaces all before.
-			if o := r.decide(b, i, backlog); o != nil && o.p.Retained {
-				acks[o.p.CP] = o.p
-			} else if o != nil {
-				queue = append(queue, o)
-			}
+		core.Opened(b.initialEnd)
+		records := make([]route.CommandRecord, len(b.messages))
+		for i, m := range b.messages {
+			records[i] = route.CommandRecord{Key: m.key, Value: m.value, Kind: m.kind, Partition: b.n, Offset: b.first + int64(i), At: r.bridge.wall()}
 		}
-		// Outside the backlog each batch publishes its acknowledgements at once.
-		if b.first+int64(len(b.messages)) >= b.initialEnd {
-			for _, cp := range slices.Sorted(maps.Keys(acks)) {
-				queue = append(queue, &downlink{p: acks[cp]})
-			}
-			clear(acks)
+		queue, dead := core.Read(r.router, records, b.first+int64(len(b.messages)))
+		for _, m := range dead {
+			r.w.stats.DeadLetters++
+			r.step(forward.Received{Message: m})
 		}
-		r.publish(queue, done)
+		r.publish(queue, r.w.now, done)
 	}))
-}
-
-// downlink is a command or an acknowledgement on its way to an agent.
-type downlink struct {
-	p    route.Publish
-	read time.Duration // when it was read from Kafka
-	// It was in the log before this run started.
-	backlog bool
-}
-
-// decide decodes a record of the commands; what cannot be used becomes a dead letter.
-func (r *bridgeRun) decide(b batch, i int, backlog bool) *downlink {
-	m := b.messages[i]
-	p, dead := r.router.Down(route.CommandRecord{Key: m.key, Value: m.value, Kind: m.kind, Partition: b.n, Offset: b.first + int64(i), At: r.bridge.wall()})
-	if dead != nil {
-		r.w.stats.DeadLetters++
-		r.step(forward.Received{Message: &forward.Message{Decision: *dead, ReceivedAt: r.bridge.wall().Std()}})
-		return nil
-	}
-	return &downlink{p: p, read: r.w.now, backlog: backlog}
 }
 
 // publish publishes a queue in order, one message at a time, and calls done when
 // the broker has confirmed all. Without a confirmation it publishes the same
-// message again; commands that became stale meanwhile are dropped.
-func (r *bridgeRun) publish(queue []*downlink, done func(bool)) {
-	for len(queue) > 0 && queue[0].p.Stale(r.bridge.wall(), r.w.now-queue[0].read, queue[0].backlog) {
+// message again; commands that became stale since they were read are dropped.
+func (r *bridgeRun) publish(queue []route.Publish, read time.Duration, done func(bool)) {
+	for len(queue) > 0 && queue[0].Stale(r.bridge.wall(), r.w.now-read) {
 		r.w.stats.StaleCommands++
 		queue = queue[1:]
 	}
@@ -461,22 +431,22 @@ func (r *bridgeRun) publish(queue []*downlink, done func(bool)) {
 		return
 	}
 	if r.conn == nil {
-		r.after(time.Second, "publish again", func() { r.publish(queue, done) })
+		r.after(time.Second, "publish again", func() { r.publish(queue, read, done) })
 		return
 	}
 	// The next message waits for the confirmation of this one.
-	c, o := r.conn, queue[0]
+	c, p := r.conn, queue[0]
 	answered := false
-	c.publish(mqttMessage{topic: o.p.Topic, raw: o.p.Payload, retained: o.p.Retained, qos: 1}, func() {
+	c.publish(mqttMessage{topic: p.Topic, raw: p.Payload, retained: p.Retained, qos: 1}, func() {
 		if r.bridge.run == r && r.conn == c && !answered {
 			answered = true
-			r.publish(queue[1:], done)
+			r.publish(queue[1:], read, done)
 		}
 	})
 	r.after(5*time.Second, "publish unconfirmed", func() {
 		if !answered {
 			answered = true
-			r.publish(queue, done)
+			r.publish(queue, read, done)
 		}
 	})
 }

@@ -9,9 +9,11 @@ import (
 	"net"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/carga-ev/carga/bridge/forward"
+	"github.com/carga-ev/carga/bridge/internal/gate"
 	"github.com/carga-ev/carga/bridge/route"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/mqttlink"
@@ -65,36 +67,10 @@ type Side struct {
 	maxPause time.Duration
 	ended    chan struct{} // capacity 1: the core has ended a connection
 
-	mu sync.Mutex
-	// mu guards everything that follows.
-	reading   gate   // open while the core reads
-	allowed   gate   // open while the core allows a connection
-	up        gate   // open while there is a connection
-	abandoned uint64 // the connection that the core has ended
-}
-
-// gate lets goroutines wait until it is open.
-type gate struct {
-	isOpen bool
-	opened chan struct{} // closed while the gate is open
-}
-
-func newGate(open bool) gate {
-	g := gate{isOpen: !open, opened: make(chan struct{})}
-	g.set(open)
-	return g
-}
-
-// set opens or closes the gate. Setting it again has no effect.
-func (g *gate) set(open bool) {
-	switch {
-	case open == g.isOpen:
-	case open:
-		close(g.opened)
-	default:
-		g.opened = make(chan struct{})
-	}
-	g.isOpen = open
+	reading   *gate.Gate    // open while the core reads
+	allowed   *gate.Gate    // open while the core allows a connection
+	up        *gate.Gate    // open while there is a connection
+	abandoned atomic.Uint64 // the connection that the core has ended
 }
 
 // New checks the configuration. It starts nothing.
@@ -107,7 +83,7 @@ func New(cfg Config, core Core) (*Side, error) {
 		// mqttlink gives up a connection that is not read for a fifth of the
 		// keep-alive (its ping time-out).
 		maxPause: cfg.KeepAlive / 8,
-		ended:    make(chan struct{}, 1), reading: newGate(true), allowed: newGate(true), up: newGate(false),
+		ended:    make(chan struct{}, 1), reading: gate.New(true), allowed: gate.New(true), up: gate.New(false),
 	}
 	var permit func(context.Context)
 	if cfg.Lease != nil {
@@ -121,13 +97,13 @@ func New(cfg Config, core Core) (*Side, error) {
 		ManualAck:     true,
 		Handler:       s.handle,
 		OnUp: func(ctx context.Context, conn *mqttlink.Conn) {
-			if s.isAbandoned(conn.Number()) { // before it was up
+			if s.abandoned.Load() == conn.Number() { // before it was up
 				s.link.Pause(refused)
 				s.link.Resume()
 			}
-			s.setUp(true)
+			s.up.Set(true)
 			s.hold(ctx, conn)
-			s.setUp(false)
+			s.up.Set(false)
 			s.core.Step(forward.Lost{Conn: conn.Number()})
 		},
 	})
@@ -185,13 +161,10 @@ func (s *Side) handle(m mqttlink.Message) {
 // awaitResume blocks while reading is paused, for at most maxPause. It reports
 // false if the connection has ended or is being ended.
 func (s *Side) awaitResume(conn uint64) bool {
-	s.mu.Lock()
-	resumed := s.reading.opened
-	s.mu.Unlock()
 	timer := time.NewTimer(s.maxPause)
 	defer timer.Stop()
 	select {
-	case <-resumed:
+	case <-s.reading.Opened():
 		return true
 	case <-s.lost(conn):
 		s.core.Step(forward.Lost{Conn: conn})
@@ -216,24 +189,22 @@ func (s *Side) Acknowledge(conn uint64, n int) { s.link.Acknowledge(conn, n) }
 // SetReading performs forward.Effects.Reading. It is called in the order of the
 // core's steps, and does not block.
 func (s *Side) SetReading(r forward.Reading, conn uint64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	switch r {
 	case forward.Unchanged:
 	case forward.Pause:
-		s.reading.set(false)
+		s.reading.Set(false)
 	case forward.Resume:
-		s.reading.set(true)
+		s.reading.Set(true)
 	case forward.Disconnect:
-		s.abandoned = conn
-		s.reading.set(true) // a handler that waits learns from the core that it need not
-		s.allowed.set(false)
+		s.abandoned.Store(conn)
+		s.reading.Set(true) // a handler that waits learns from the core that it need not
+		s.allowed.Set(false)
 		select {
 		case s.ended <- struct{}{}:
 		default:
 		}
 	case forward.Connect:
-		s.allowed.set(true)
+		s.allowed.Set(true)
 	}
 }
 
@@ -249,37 +220,18 @@ func (s *Side) disconnectLoop(ctx context.Context) {
 			return
 		}
 		s.link.Pause(refused)
-		s.mu.Lock()
-		allowed := s.allowed.opened
-		s.mu.Unlock()
 		select {
-		case <-allowed:
+		case <-s.allowed.Opened():
 		case <-ctx.Done():
 		}
 		s.link.Resume()
 	}
 }
 
-func (s *Side) isAbandoned(conn uint64) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.abandoned == conn
-}
-
-// setUp records whether there is a connection, for Await.
-func (s *Side) setUp(up bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.up.set(up)
-}
-
 // Await waits until there is a connection.
 func (s *Side) Await(ctx context.Context) error {
-	s.mu.Lock()
-	up := s.up.opened
-	s.mu.Unlock()
 	select {
-	case <-up:
+	case <-s.up.Opened():
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
