@@ -20,8 +20,9 @@ type Downlink struct {
 }
 
 // Opened is called with the end of the log whenever the reader has located its position:
-// at the start, and again after Kafka was away.
-func (d *Downlink) Opened(end int64) { d.end = max(d.end, end) }
+// at the start, and again after Kafka was away. Offsets of a log that took the place of
+// another one begin again, so an end may be lower than the one before.
+func (d *Downlink) Opened(end int64) { d.end = end }
 
 // Read returns what is to be published of a batch, in this order, and the dead letters of
 // the records that cannot be used, which State receives. next is the offset behind the

@@ -48,7 +48,6 @@ func TestDownlink(t *testing.T) {
 	r := route.Router{Kafka: route.DefaultTopics()}
 	var d forward.Downlink
 	d.Opened(14)
-	d.Opened(12) // Kafka was away, and its log lost its tail
 	offset := int64(10)
 	for _, step := range []struct {
 		batch []route.CommandRecord
@@ -78,6 +77,16 @@ func TestDownlink(t *testing.T) {
 		}
 		if !slices.Equal(got, step.want) || len(dead) != step.dead {
 			t.Errorf("published %q and %d dead letters, want %q and %d", got, len(dead), step.want, step.dead)
+		}
+	}
+	// The topic was deleted and created again: nothing of it waits for the end of the old log.
+	d.Opened(1)
+	for i, want := range []bool{true, false} {
+		record := command("A")
+		record.Offset = int64(i)
+		publish, _ := d.Read(r, []route.CommandRecord{ack("B", 1), record}, int64(i+1))
+		if len(publish) != 2 || publish[0].Backlog != want {
+			t.Errorf("offset %d of a new log: %d published, the first one of the backlog: %t", i, len(publish), publish[0].Backlog)
 		}
 	}
 }
