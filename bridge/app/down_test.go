@@ -164,6 +164,34 @@ func TestDownlinkAfterKafkaWasAway(t *testing.T) {
 	})
 }
 
+// TestDownlinkOfANewLog: when cp-commands is deleted and created again, nothing waits
+// for the end of the old log.
+func TestDownlinkOfANewLog(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.startMQTT()
+		w.startKafka()
+		create := func() {
+			if err := w.kafka.CreateTopic(wire.TopicCommands, 1, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		create()
+		for i := range 20 {
+			w.order(ack("CP_A", i+1))
+		}
+		w.startBridge()
+		w.within(20*time.Second, "the backlog is read", func() bool { return slices.Contains(w.acks(), "CP_A/20") })
+		if err := w.kafka.DeleteTopic(wire.TopicCommands); err != nil {
+			t.Fatal(err)
+		}
+		create()
+		w.order(ack("CP_A", 21))
+		w.within(time.Minute, "one of the new log comes", func() bool { return slices.Contains(w.acks(), "CP_A/21") })
+		w.order(ack("CP_A", 22))
+		w.within(10*time.Second, "and the next one", func() bool { return slices.Contains(w.acks(), "CP_A/22") })
+	})
+}
+
 // TestBadOrders: records of cp-commands that cannot be used become dead letters
 // and block no other.
 func TestBadOrders(t *testing.T) {
