@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
 )
 
 // maxChain bounds how many boots descends goes back, and so the database reads
@@ -110,4 +111,17 @@ func (cp *CP) keepsInMemory(id charge.JournalID) bool {
 		return true
 	}
 	return false
+}
+
+// ForgetHash forgets the hash of the last record of a journal, which is not held and was
+// named by a record that follows it. Central does so when it passes what is behind it in
+// that journal; a replay of records does not know when that was. It reports false if there
+// is no such hash.
+func (cp *CP) ForgetHash(at wire.Position) bool {
+	j := cp.Journals[at.Journal]
+	if j == nil || j.Last != at.Seq || j.LastFollowed != at.Seq || j.Hash == "" {
+		return false
+	}
+	j.Hash = ""
+	return true
 }

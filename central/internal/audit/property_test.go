@@ -255,3 +255,35 @@ func TestNoFalseAlarmAboutTwoDevices(t *testing.T) {
 		}
 	})
 }
+
+// TestNoFalseAlarmAboutALostPredecessor: two boots name the same record before them, which
+// is missing. Their links to it differ, and between them what is behind it was passed.
+func TestNoFalseAlarmAboutALostPredecessor(t *testing.T) {
+	t.Parallel()
+	m := &memory{Book: ledgertest.NewBook("CP_001", morning)}
+	boot := func(journal, prev string, after *wire.Position, damaged ...wire.Damaged) wire.Record {
+		r, err := wire.NewRecord(&wire.Registered{
+			Agent: "a", After: after, Damaged: damaged, Connectors: []wire.ConnectorState{{Connector: 1, Status: charge.StatusAvailable, Available: true}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.CPID, r.Journal, r.Seq, r.Prev, r.At, r.Clock = m.CP.ID, charge.JournalID(journal), 1, prev, morning, charge.ClockSynced
+		return r
+	}
+	lost := &wire.Position{Journal: "never", Seq: 7}
+	m.ApplyPresence(wire.Presence{V: wire.Version, Online: true, Journal: "b", Conn: 1, First: &wire.Position{Journal: "b", Seq: 1}, At: morning})
+	m.apply(boot("b", wire.Hash([]byte("one")), lost))
+	m.apply(boot("d", wire.Hash([]byte("x")), &wire.Position{Journal: "unknown", Seq: 1}, wire.Damaged{Journal: "never", First: 8, Last: 8, Reason: "unreadable"}))
+	m.apply(boot("c", wire.Hash([]byte("another")), lost))
+	if len(m.records) != 2 {
+		t.Fatalf("%d records are applied, want those of b and c", len(m.records))
+	}
+	r, err := audit.Run(t.Context(), m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Wrong() != 0 {
+		t.Errorf("%d findings: %+v", r.Wrong(), r.Checks)
+	}
+}

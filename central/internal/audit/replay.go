@@ -107,6 +107,11 @@ func (f *replay) apply(in ledger.Input) {
 		out, changes = ledger.Apply(f.cp, &f.env, in)
 		f.cp.First = wire.Position{}
 	}
+	// What is behind its predecessor may have been passed when it came.
+	if before := preceding(r, out.Payload); out.Verdict == ledger.Mismatched && f.passedBehind(before) && f.cp.ForgetHash(before) {
+		f.remember(changes)
+		out, changes = ledger.Apply(f.cp, &f.env, in)
+	}
 	f.remember(changes)
 	f.remember(ledger.ResettleAll(f.cp, &f.env, f.settlement))
 	// Every stored record was applied once, so it must be applied again.
@@ -139,15 +144,28 @@ func (f *replay) recreateFilledGap(r *wire.Record) {
 	}
 }
 
+// preceding returns the position before a record.
+func preceding(r *wire.Record, payload wire.Payload) wire.Position {
+	if reg, ok := payload.(*wire.Registered); ok && r.Seq == 1 && reg.After != nil {
+		return *reg.After
+	}
+	return wire.Position{Journal: r.Journal, Seq: r.Seq - 1}
+}
+
+// passedBehind reports whether a record is missing, and so is the one behind it.
+func (f *replay) passedBehind(at wire.Position) bool {
+	missing := func(seq charge.Seq) bool {
+		return slices.ContainsFunc(f.point.gaps, func(g ledger.Gap) bool {
+			return g.Journal == at.Journal && g.First <= seq && (seq <= g.Last || g.Last == 0)
+		})
+	}
+	return missing(at.Seq) && missing(at.Seq+1)
+}
+
 // passed reports whether what is missing before the record was passed as a gap that
 // ends there.
 func (f *replay) passed(r *wire.Record, payload wire.Payload) bool {
-	before := wire.Position{Journal: r.Journal, Seq: r.Seq - 1}
-	if r.Seq == 1 {
-		if reg, ok := payload.(*wire.Registered); ok && reg.After != nil {
-			before = *reg.After
-		}
-	}
+	before := preceding(r, payload)
 	return slices.ContainsFunc(f.point.gaps, func(g ledger.Gap) bool {
 		return g.Journal == before.Journal && g.First <= before.Seq && (before.Seq <= g.Last || g.Last == 0) ||
 			r.Seq == 1 && g.Journal == r.Journal && g.First == 0
