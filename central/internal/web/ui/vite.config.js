@@ -21,19 +21,42 @@ function compressed() {
   }
 }
 
+/** Names the code of every view in index.html, so that the browser does not learn of it from the
+ *  first script alone. */
+function preloaded() {
+  return {
+    name: 'preloaded',
+    transformIndexHtml: {
+      order: /** @type {const} */ ('post'),
+      handler: (/** @type {string} */ _, /** @type {{ bundle?: { [file: string]: { name?: string } } }} */ { bundle = {} }) =>
+        Object.entries(bundle).filter(([, chunk]) => ['first', 'main', 'shared'].includes(chunk.name ?? ''))
+          .map(([file]) => ({ tag: 'link', attrs: { rel: 'modulepreload', crossorigin: '', href: './' + file }, injectTo: /** @type {const} */ ('head') })),
+    },
+  }
+}
+
 export default defineConfig({
   base: './', // addresses are relative: Central may be served below any path
-  plugins: [svelte(), compressed()],
+  plugins: [svelte(), preloaded(), compressed()],
   build: {
     outDir: 'dist',
     emptyOutDir: true, // public/.keep puts back the file that Git tracks
     target: 'es2022',
     assetsInlineLimit: 0,
     // Few files: each one is an answer to wait for. What several roles need is one, and the
-    // styles are one.
+    // styles are one. The first script needs almost nothing of it.
     cssCodeSplit: false,
-    rollupOptions: { output: { codeSplitting: { groups: [{ name: 'shared', minShareCount: 2 }] } } },
-    modulePreload: { polyfill: false }, // it would be an inline script
+    rollupOptions: {
+      output: {
+        codeSplitting: {
+          groups: [
+            { name: 'first', test: /asked\.ts|preload-helper/, priority: 1 },
+            { name: 'shared', minShareCount: 2 },
+          ],
+        },
+      },
+    },
+    modulePreload: false, // index.html names the files; the helper for it would be in the first script
     reportCompressedSize: false,
   },
   server: { proxy: { '/api': 'http://127.0.0.1:8080' } },

@@ -3,6 +3,7 @@
 import { untrack } from 'svelte'
 import type { Alarm, Books, Connector, Page, Part, Reason, Ticket } from './api'
 import { get } from './api'
+import { type Asked, take } from './asked'
 import { address } from './base'
 import { clock } from './clock.svelte'
 import { StreamRefused, readEvents } from './stream'
@@ -150,10 +151,11 @@ class Live {
   #cutAt = 0 // when the connection broke; 0 while it stands
   #started = false
 
-  /** Opens the stream before it is known who reads it: Central knows. If it is refused, start
-   *  tries again. */
+  /** Reads the stream that was asked for before it is known who reads it: Central knows. If it
+   *  is refused, start tries again. */
   ahead(): void {
-    this.#open()
+    const asked = take('stream')
+    if (asked) this.#open(asked)
   }
 
   start(): void {
@@ -185,10 +187,10 @@ class Live {
     return this.#byKey.get(cp + '.' + connector)
   }
 
-  #open(): void {
+  #open(asked?: Asked): void {
     clearTimeout(this.#retry)
-    if (this.#running || document.hidden) return
-    const control = (this.#running = new AbortController())
+    if (this.#running || document.hidden) return asked?.control.abort()
+    const control = (this.#running = asked?.control ?? new AbortController())
     this.#opened = performance.now()
     readEvents(
       address('api/v1/stream'),
@@ -196,6 +198,7 @@ class Live {
       control.signal,
       () => (this.#arrived = this.#frameAt = performance.now()),
       (e) => this.#receive(e.event, e.data, e.id),
+      asked?.answer,
     ).catch((err: unknown) => {
       if (this.#running !== control) return // closed on purpose
       this.#running = null

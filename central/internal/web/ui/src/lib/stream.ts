@@ -4,17 +4,18 @@
 export type Received = { event: string; data: string; id: string }
 
 /** Reads events until the stream ends or is aborted; then it throws the reason. alive is
- *  called for whatever arrives, also a comment. */
+ *  called for whatever arrives, also a comment. asked is the answer if it was asked for already. */
 export async function readEvents(
   url: string,
   lastID: string,
   signal: AbortSignal,
   alive: () => void,
   receive: (e: Received) => void,
+  asked?: Promise<Response>,
 ): Promise<never> {
   const headers: { [name: string]: string } = { Accept: 'text/event-stream' }
   if (lastID) headers['Last-Event-ID'] = lastID
-  const response = await fetch(url, { signal, headers, cache: 'no-store', credentials: 'same-origin' })
+  const response = await (asked ?? fetch(url, { signal, headers, cache: 'no-store', credentials: 'same-origin' }))
   if (!response.ok || !response.body || !response.headers.get('Content-Type')?.startsWith('text/event-stream')) {
     await response.body?.cancel()
     throw new StreamRefused(response.status)
