@@ -110,7 +110,7 @@ func (a *agent) boot() {
 	a.disk.Restart()
 	for _, o := range a.outlets {
 		b.connectors = append(b.connectors, &controlled{boot: b, outlet: o})
-		o.beforeUntil = 0
+		o.before = nil
 		o.command(false)
 	}
 	wall, _ := b.wall()

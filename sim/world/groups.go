@@ -1,6 +1,7 @@
 package world
 
 import (
+	"slices"
 	"time"
 
 	"github.com/carga-ev/carga/central/orders"
@@ -75,22 +76,38 @@ func (o *outlet) setLimit(l charge.Limit) {
 	if l.None() {
 		current = maxCurrent
 	}
-	if before := o.mayDraw(); current < before {
-		o.before, o.beforeUntil = before, o.w.now+follows
+	o.before = slices.DeleteFunc(o.before, func(p pastLimit) bool { return p.until <= o.w.now })
+	if o.draws() {
+		o.before = append(o.before, pastLimit{o.limit, o.w.now + follows})
 	}
 	o.limit = current
 }
 
-// mayDraw is what the connector may draw: nothing without an agent, but for the time
-// until its contactor opens.
+// pastLimit is a limit that is over, and that the vehicle may follow until a moment.
+type pastLimit struct {
+	limit charge.MilliAmps
+	until time.Duration
+}
+
+// draws reports whether the connector may draw anything: not without an agent, but for
+// the time until its contactor opens.
+func (o *outlet) draws() bool {
+	b := o.agent.run
+	return b != nil && b.ready || o.closed && !o.broken.welded
+}
+
+// mayDraw is what the connector may draw.
 func (o *outlet) mayDraw() charge.MilliAmps {
-	if b := o.agent.run; (b == nil || !b.ready) && (!o.closed || o.broken.welded) {
+	if !o.draws() {
 		return 0
 	}
-	if o.w.now < o.beforeUntil {
-		return max(o.limit, o.before)
+	draw := o.limit
+	for _, p := range o.before {
+		if o.w.now < p.until {
+			draw = max(draw, p.limit)
+		}
 	}
-	return o.limit
+	return draw
 }
 
 // checkFuse: G1.

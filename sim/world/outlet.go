@@ -22,9 +22,9 @@ type outlet struct {
 	id    charge.ConnectorID
 	rng   random
 
-	// The limit of the core, and a higher one before, while the vehicle may follow that.
-	limit, before charge.MilliAmps
-	beforeUntil   time.Duration
+	// The limit of the core, and those before, while the vehicle may follow them.
+	limit  charge.MilliAmps
+	before []pastLimit
 
 	commanded, closed bool // the contactor's coil, and its contact
 	moveGen           int  // of movements of the contact
