@@ -209,6 +209,22 @@ func TestLocalLists(t *testing.T) {
 	w.sync()
 	w.pass(70_000)
 	w.wantList(a, 1, 2, 3, 4, 5)
+
+	// Central loses a change of the list, and the charging point has deleted the records
+	// about it: what it holds is not known behind the gap.
+	old = w.backup()
+	known := len(a.cp.Log)
+	w.issueCard(6, "fred")
+	w.pass(5000)
+	w.wantList(a, 1, 2, 3, 4, 5, 6)
+	w.restore(old)
+	a.cp.Log = a.cp.Log[:known]
+	a.cp.Plug(1)
+	next := a.cp.Log[known]
+	w.books["CP_1"].CP.First = wire.Position{Journal: next.Journal, Seq: next.Seq}
+	w.sync()
+	w.pass(5000)
+	w.wantList(a, 1, 2, 3, 4, 5)
 }
 
 // A command for the list expires before its answer arrives, and is issued again: the

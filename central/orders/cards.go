@@ -107,6 +107,20 @@ func (x *step) listRefused(p *point, c *Command) {
 	p.notBefore[paceKey{c.Connector, c.Type}] = x.At.Add(retrySoon)
 }
 
+// doubtList has the whole list sent to a charging point of whose present boot records were
+// passed over: one of them may have been about another list than the one known.
+func (x *step) doubtList(cp charge.CPID, changes []ledger.Change) {
+	p := x.s.points[cp]
+	if p == nil || !p.list.Kept {
+		return
+	}
+	for _, c := range changes {
+		if g, ok := c.(ledger.GapChanged); ok && g.Gap.Journal == p.list.Journal {
+			p.wholeList = true
+		}
+	}
+}
+
 // reconcileList issues the next part of the local list to a charging point that holds
 // another one. Of a boot that did not report its list, the whole list is sent.
 func (x *step) reconcileList(cp *ledger.CP) {

@@ -9,7 +9,13 @@ import (
 // recordReceived reacts to a record that the ledger applied; it ignores all other
 // verdicts. Events are published before tickets, and reconcile runs last.
 func (x *step) recordReceived(e RecordReceived) {
-	if x.fenced() || e.Outcome.Verdict != ledger.Applied {
+	if x.fenced() {
+		return
+	}
+	if !e.Outcome.Late { // a late record fills a gap
+		x.doubtList(e.CPID, e.Changes)
+	}
+	if e.Outcome.Verdict != ledger.Applied {
 		return
 	}
 	if e.Outcome.NewBoot {

@@ -149,6 +149,7 @@ func (x *step) presenceReceived(e PresenceReceived) {
 		return
 	}
 	x.publishTickets(e.Changes)
+	x.doubtList(e.CPID, e.Changes)
 	if e.NewBoot {
 		x.bootChanged(e.CPID)
 		x.doubtGrants(e.CPID)
