@@ -14,7 +14,7 @@ import (
 // is larger than that because messages wait gets as much again, and no more.
 const (
 	gcPercent = 400
-	smallHeap = 32 << 20
+	smallHeap = 24 << 20
 	// heldMessage and heldBytes are what a message that waits takes at most: for
 	// itself, and for each of its bytes.
 	heldMessage, heldBytes = 3 << 10, 2
