@@ -6,9 +6,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/carga-ev/carga/bridge/internal/gate"
 	"github.com/carga-ev/carga/bridge/lease"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/gate"
 	"github.com/carga-ev/carga/internal/reason"
 	"github.com/carga-ev/carga/internal/wire"
 )

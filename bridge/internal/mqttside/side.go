@@ -13,9 +13,9 @@ import (
 	"time"
 
 	"github.com/carga-ev/carga/bridge/forward"
-	"github.com/carga-ev/carga/bridge/internal/gate"
 	"github.com/carga-ev/carga/bridge/route"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/gate"
 	"github.com/carga-ev/carga/internal/mqttlink"
 	"github.com/carga-ev/carga/internal/reason"
 	"github.com/carga-ev/carga/internal/wire"
