@@ -11,7 +11,7 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// central is who issues commands and acknowledgements.
+// central issues commands and acknowledgements.
 var central = charge.Epoch{Number: 1, Run: "00000000000000ab"}
 
 func ack(cp string, seq charge.Seq) route.CommandRecord {
