@@ -116,10 +116,15 @@ func (cp *CP) keepsInMemory(id charge.JournalID) bool {
 // ForgetHash forgets the hash of the last record of a journal, which is not held and was
 // named by a record that follows it. Central does so when it passes what is behind it in
 // that journal; a replay of records does not know when that was. It reports false if there
-// is no such hash.
-func (cp *CP) ForgetHash(at wire.Position) bool {
+// is no such hash, or gaps do not have both the record and the one behind it.
+func (cp *CP) ForgetHash(at wire.Position, gaps []Gap) bool {
+	missing := func(seq charge.Seq) bool {
+		return slices.ContainsFunc(gaps, func(g Gap) bool {
+			return g.Journal == at.Journal && g.First <= seq && (seq <= g.Last || g.Last == 0)
+		})
+	}
 	j := cp.Journals[at.Journal]
-	if j == nil || j.Last != at.Seq || j.LastFollowed != at.Seq || j.Hash == "" {
+	if j == nil || j.Last != at.Seq || j.LastFollowed != at.Seq || j.Hash == "" || !missing(at.Seq) || !missing(at.Seq+1) {
 		return false
 	}
 	j.Hash = ""

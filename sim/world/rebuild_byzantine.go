@@ -94,7 +94,7 @@ func (f *rebuild) applyNext(k recordKey) bool {
 		f.cp.First = wire.Position{}
 	}
 	// What is behind its predecessor may have been passed when it came.
-	if reg, ok := out.Payload.(*wire.Registered); ok && out.Verdict == ledger.Mismatched && v.rec.Seq == 1 && reg.After != nil && f.missing(*reg.After) && f.cp.ForgetHash(*reg.After) {
+	if reg, ok := out.Payload.(*wire.Registered); ok && out.Verdict == ledger.Mismatched && v.rec.Seq == 1 && reg.After != nil && f.cp.ForgetHash(*reg.After, f.gaps) {
 		f.save(changes)
 		out, changes = ledger.Apply(f.cp, &f.env, in)
 	}
@@ -106,16 +106,6 @@ func (f *rebuild) applyNext(k recordKey) bool {
 	f.db.records[k] = known
 	f.save(ledger.ResettleAll(f.cp, &f.env, f.central.db.ticketOf))
 	return true
-}
-
-// missing reports whether a record is in a gap, and so is the one behind it.
-func (f *rebuild) missing(at wire.Position) bool {
-	in := func(seq charge.Seq) bool {
-		return slices.ContainsFunc(f.gaps, func(g ledger.Gap) bool {
-			return g.Journal == at.Journal && g.First <= seq && (seq <= g.Last || g.Last == 0)
-		})
-	}
-	return in(at.Seq) && in(at.Seq+1)
 }
 
 // save writes changes to the rebuilt rows.

@@ -108,7 +108,7 @@ func (f *replay) apply(in ledger.Input) {
 		f.cp.First = wire.Position{}
 	}
 	// What is behind its predecessor may have been passed when it came.
-	if before := preceding(r, out.Payload); out.Verdict == ledger.Mismatched && f.passedBehind(before) && f.cp.ForgetHash(before) {
+	if out.Verdict == ledger.Mismatched && f.cp.ForgetHash(preceding(r, out.Payload), f.point.gaps) {
 		f.remember(changes)
 		out, changes = ledger.Apply(f.cp, &f.env, in)
 	}
@@ -150,16 +150,6 @@ func preceding(r *wire.Record, payload wire.Payload) wire.Position {
 		return *reg.After
 	}
 	return wire.Position{Journal: r.Journal, Seq: r.Seq - 1}
-}
-
-// passedBehind reports whether a record is missing, and so is the one behind it.
-func (f *replay) passedBehind(at wire.Position) bool {
-	missing := func(seq charge.Seq) bool {
-		return slices.ContainsFunc(f.point.gaps, func(g ledger.Gap) bool {
-			return g.Journal == at.Journal && g.First <= seq && (seq <= g.Last || g.Last == 0)
-		})
-	}
-	return missing(at.Seq) && missing(at.Seq+1)
 }
 
 // passed reports whether what is missing before the record was passed as a gap that
